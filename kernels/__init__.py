@@ -1,0 +1,59 @@
+"""Exact inference in semi-Markov CRFs: streaming, parallel in time, differentiable.
+
+The whole public surface; see `Potentials` for the model and `results` for what comes back. Nothing heavy is imported
+before it is used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import InfeasibleError, PotentialsError
+    from .information import cross_entropy, entropy, kl
+    from .operations import log_partition, marginals, sample, viterbi
+    from .potentials import Boundary, Potentials
+    from .results import Calls, Marginals, Report, Segments, Viterbi
+
+_HOME = {
+    "InfeasibleError": "errors",
+    "PotentialsError": "errors",
+    "cross_entropy": "information",
+    "entropy": "information",
+    "kl": "information",
+    "log_partition": "operations",
+    "marginals": "operations",
+    "sample": "operations",
+    "viterbi": "operations",
+    "Boundary": "potentials",
+    "Potentials": "potentials",
+    "Calls": "results",
+    "Marginals": "results",
+    "Report": "results",
+    "Segments": "results",
+    "Viterbi": "results",
+}
+
+__all__ = [
+    "Boundary",
+    "Calls",
+    "InfeasibleError",
+    "Marginals",
+    "Potentials",
+    "PotentialsError",
+    "Report",
+    "Segments",
+    "Viterbi",
+    "cross_entropy",
+    "entropy",
+    "kl",
+    "log_partition",
+    "marginals",
+    "sample",
+    "viterbi",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

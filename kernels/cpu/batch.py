@@ -1,0 +1,203 @@
+"""A ragged batch, item by item: long items are cut into chunks, short ones share the threads among themselves."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import InfeasibleError, PotentialsError
+from ..expansion import contract
+from ..plan import Plan, plan
+from ..resolve import Layout, Leaves, Sequence, sequence
+from ..results import Calls, Marginals, Report, Segments
+from .calls import describe
+from .chunks import Chunks
+from .directions import Direction
+from .gradients import Gradients, combine, partition_and_gradients
+from .marginals import Part, Smoother, Wanted, final_partition
+from .threads import pool
+from .viterbi import viterbi_item
+
+
+class Options(NamedTuple):
+    """How to run, not what to compute."""
+
+    threads: int | None = None
+    chunks: int | None = None
+    warm_up: int | None = None
+
+
+def plan_for(x: Sequence, options: Options, single: bool, values: int = 4) -> Plan:
+    """Return the plan of one item; items of a batch run side by side, so each stays whole."""
+    T, C = x.emissions.shape
+    threads = (options.threads or torch.get_num_threads()) if single else 1
+    return plan(T, C, int(x.longest.max()), threads, options.chunks, options.warm_up, values)
+
+
+def each_item(layout: Layout, options: Options, work):
+    """Return `work(item)` for every item, in order, errors naming the item."""
+
+    def named(item: int):
+        try:
+            return work(item)
+        except InfeasibleError as error:
+            message = f"no segmentation is possible: item {item}, no state reaches boundary {error.position}"
+            raise InfeasibleError(message, item, error.position) from None
+
+    items = range(len(layout.lengths))
+    if len(items) == 1:
+        return [named(0)]
+    return list(pool(options.threads, "items").map(named, items))
+
+
+def log_partitions(leaves: Leaves, layout: Layout, options: Options) -> Tensor:
+    """Return (B,) log partitions from forward passes alone."""
+
+    def work(item: int) -> float:
+        x = sequence(leaves, layout, item)
+        chunks = Chunks([Direction(x)], plan_for(x, options, alone(layout), 0), pool(options.threads))
+        chunks.settle()
+        return final_partition(chunks, Direction(x, reverse=True))
+
+    return torch.tensor(each_item(layout, options, work), dtype=torch.float64, device=leaves.emissions.device)
+
+
+def alone(layout: Layout) -> bool:
+    """Return whether one sequence has all threads to itself."""
+    return len(layout.lengths) == 1
+
+
+def gradients(
+    leaves: Leaves, layout: Layout, options: Options, needs: tuple[bool, ...], tangent: Leaves | None = None, step: float = 0.0
+) -> tuple[Tensor, list[Gradients]]:
+    """Return (B,) log partitions and each item's gradients; with a tangent, the derivatives of both along it."""
+    need = Leaves(*needs)
+    wanted = Wanted(
+        position=need.emissions,
+        changes=need.transitions or need.scores,
+        durations=need.durations or need.tail,
+    )
+
+    def work(item: int):
+        x = sequence(leaves, layout, item)
+        if tangent is not None:
+            v = sequence(tangent, layout, item)
+            fields = Gradients._fields
+            x = x._replace(**{f: getattr(x, f) + 1j * step * np.nan_to_num(getattr(v, f).astype(np.float64)) for f in fields})
+        z, g = partition_and_gradients(x, plan_for(x, options, alone(layout)), pool(options.threads), wanted)
+        if tangent is not None:
+            return z.imag / step, Gradients(*(a.imag / step for a in g))
+        return z, g
+
+    found = each_item(layout, options, work)
+    z = torch.tensor([float(z) for z, _ in found], dtype=torch.float64, device=leaves.emissions.device)
+    return z, [g for _, g in found]
+
+
+def weigh(items: list[Gradients], weight: Tensor, leaves: Leaves) -> tuple[Tensor, ...]:
+    """Return the items' gradients as tensors like the leaves, each item times its weight."""
+    w = weight.detach().cpu().double().numpy()
+    out = []
+    for field, leaf in zip(Leaves._fields, leaves, strict=True):
+        total = np.zeros(leaf.shape)
+        for b, g in enumerate(items):
+            x = getattr(g, field)
+            if field in ("emissions", "scores"):
+                total[b, : len(x)] = w[b] * x
+            elif field in ("begin", "finish"):
+                total[b] = w[b] * x
+            else:
+                total += w[b] * x
+        out.append(torch.from_numpy(total).to(leaf.dtype).to(leaf.device))
+    return tuple(out)
+
+
+def join(reports: list[Report]) -> Report:
+    """Return one report for a batch: sums of work, worst of everything else."""
+    return Report(
+        sum(r.chunks for r in reports),
+        max(r.rounds for r in reports),
+        sum(r.repaired for r in reports),
+        *(max(r[i] for r in reports) for i in range(3, 6)),
+    )
+
+
+class Asked(NamedTuple):
+    """Segments to describe, with labels and concepts of the plain model."""
+
+    segments: Segments
+    label: np.ndarray  # (N,)
+    concepts: np.ndarray  # (L,)
+    level: float
+
+
+def marginals(
+    leaves: Leaves, layout: Layout, options: Options, want: set[str], label: Tensor, labels: int, asked: Asked | None
+) -> Marginals:
+    """Return the posteriors of every item; `label` maps the plain model's labels to the `labels` of the user."""
+    B, T, L = leaves.emissions.shape
+    dtype = leaves.emissions.dtype if leaves.emissions.dtype == torch.float64 else torch.float32
+    by_duration = "transitions" in want and L != labels
+    wanted = Wanted(
+        position="position" in want,
+        changes=bool(want & {"transitions", "boundaries"}) and not by_duration,
+        durations="durations" in want or by_duration,
+    )
+    rows = {"start": T + 1, "end": T + 1, "position": T}
+    out = {name: torch.zeros(B, n, labels, dtype=dtype) for name, n in rows.items() if name in want}
+    kinds = torch.zeros(B, T + 1, leaves.scores.shape[-1], dtype=dtype) if "boundaries" in want else None
+
+    def work(item: int):
+        x = sequence(leaves, layout, item)
+        smoother = Smoother(x, plan_for(x, options, alone(layout)), pool(options.threads))
+
+        def keep(part: Part) -> None:
+            # what begins (ends) at a censored end began (ends) somewhere beyond it
+            skip = int(part.u == 0 and x.left == "censored")
+            drop = int(part.v == len(x.emissions) and x.right == "censored")
+            for name, values, at in (
+                ("start", part.start[skip:], part.u + skip),
+                ("end", part.end[: len(part.end) - drop], part.u + 1),
+                ("position", part.position, part.u),
+            ):
+                if name in out and values is not None:
+                    out[name][item, at : at + len(values)] = contract(torch.from_numpy(values), label, labels).to(dtype)
+            if kinds is not None:
+                kinds[item, part.u : part.v] = torch.from_numpy(part.kinds).to(dtype)
+
+        counts, closing = combine(smoother, wanted, keep)
+        calls = None
+        if asked is not None:
+            mine = (asked.segments.item == item).numpy()
+            calls = describe(
+                smoother, asked.segments.start.numpy()[mine], asked.segments.end.numpy()[mine], asked.label[mine],
+                asked.concepts, asked.level,
+            )  # fmt: skip
+        return smoother.log_partition(), counts, calls, smoother.report(closing)
+
+    found = each_item(layout, options, work)
+    device = leaves.emissions.device
+    counted = {name: torch.from_numpy(np.stack([getattr(c, name) for _, c, _, _ in found])) for name in found[0][1]._fields}
+    transitions = counted["transitions"]
+    if by_duration:  # durations of "c entered from c'", but the first segments' own labels
+        split = counted["durations"].reshape(B, -1, labels, labels + 1)
+        transitions = split[..., :labels].transpose(2, 3)
+    calls = None
+    if asked is not None:
+        order = np.argsort(np.concatenate([np.flatnonzero((asked.segments.item == b).numpy()) for b in range(B)]))
+        parts = [c for _, _, c, _ in found]
+        calls = Calls(*(torch.from_numpy(np.concatenate([p[i] for p in parts])[order]) for i in range(len(Calls._fields))))
+    send = lambda name: out[name].to(device) if name in out else None  # noqa: E731
+    return Marginals(
+        log_partition=torch.tensor([float(z) for z, _, _, _ in found], dtype=torch.float64, device=device),
+        start=send("start"),
+        end=send("end"),
+        position=send("position"),
+        transitions=transitions.to(device) if "transitions" in want else None,
+        durations=contract(counted["durations"], label, labels).to(device) if "durations" in want else None,
+        tail_steps=contract(counted["tail_steps"], label, labels).to(device) if "durations" in want else None,
+        boundaries=None if kinds is None else tuple(k.to(device) for k in kinds.split(np.diff(layout.columns).tolist(), -1)),
+        calls=calls,
+        report=join([r for _, _, _, r in found]),
+    )

@@ -1,0 +1,210 @@
+"""Both directions of one sequence, cut into chunks that run at once and are then made to agree."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..plan import Plan, boundaries
+from ..seams import ENOUGH, GAP, Seam, Settled, Verdict, settle
+from .directions import Direction, State
+from .meeting import ahead, same_up_to_constant, span, total_variation
+
+
+class Values(NamedTuple):
+    """Scores of every boundary of a stretch, in the offsets of the chunk it belongs to."""
+
+    alpha: NDArray  # (n, C) at the boundaries behind the first
+    h: NDArray  # (n, C) at the boundaries before the last
+
+
+class Run:
+    """One chunk in one direction: the states at its marks and, where kept, the scores in between."""
+
+    def __init__(self, start: State):
+        self.states = {start.position: start}
+        self.values: dict[int, Values] = {}  # by first boundary, mark to mark
+        self.end = start
+
+    def shift(self, amount: float | complex | int) -> None:
+        """Move every score by a constant."""
+        for t, state in self.states.items():
+            self.states[t] = state._replace(offset=state.offset + amount)
+        for t, (alpha, h) in self.values.items():
+            self.values[t] = Values(alpha + amount, h + amount)
+        self.end = self.states[self.end.position]
+
+
+def travel(direction: Direction, run: Run, marks: list[int], keep: bool, old: Run | None = None) -> int:
+    """Extend a run over its marks, joining `old` where their states agree; return the positions computed."""
+    begun = run.end.position
+    for mark in marks:
+        state = run.end
+        alphas, hs = [], []
+        while state.position < mark:
+            offset = state.offset
+            state, alpha, h = direction.step(state, min(mark, state.position + direction.stride))
+            if keep:
+                alphas.append(alpha + offset)
+                hs.append(h + offset)
+        if keep:
+            run.values[run.end.position] = Values(np.concatenate(alphas), np.concatenate(hs))
+        run.states[mark] = run.end = state
+        met = old.states.get(mark) if old is not None else None
+        if met is not None and old is not None and old.end.position >= marks[-1]:
+            agree, constant = _agree(direction, state, met)
+            if agree:
+                run.shift(met.offset + constant - state.offset)
+                for t, later in old.states.items():
+                    if t >= mark:
+                        run.states[t] = later
+                run.values.update({t: v for t, v in old.values.items() if t >= mark})
+                run.end = old.end
+                return mark - begun
+    return run.end.position - begun
+
+
+def _agree(direction: Direction, new: State, old: State) -> tuple[bool, float | int]:
+    """Return whether two states are one up to a constant, and what to add to `new` to make it `old`."""
+    if direction.fixed:
+        return same_up_to_constant(new, old, direction.never)
+    gap, mean = span(new, old)
+    return gap <= GAP, -mean
+
+
+class Chunks:
+    """All runs of one sequence; `settle` makes them one."""
+
+    def __init__(self, directions: list[Direction], plan: Plan, pool: ThreadPoolExecutor, left=None, right=None):
+        self.directions, self.plan, self.pool = directions, plan, pool
+        T = directions[0].length
+        self.edges = boundaries(T, plan.chunks)
+        self.marks = []  # absolute marks of every chunk, forward order, both ends included
+        for a, b in zip(self.edges, self.edges[1:], strict=False):
+            self.marks.append([*range(a, b, plan.mark), b])
+        self.starts = (left, right)
+        self.runs: dict[Seam, Run] = {}
+        self.settled = Settled(0, 0, 0.0, 0.0)
+
+    def own_marks(self, seam: Seam) -> list[int]:
+        """Return a chunk's marks in its direction's own coordinates, in the order of travel."""
+        way, i = seam
+        T = self.directions[way].length
+        return self.marks[i] if way == 0 else [T - t for t in reversed(self.marks[i])]
+
+    def first(self, way: int) -> Seam:
+        return (way, 0 if way == 0 else self.plan.chunks - 1)
+
+    def before(self, seam: Seam) -> Seam:
+        """Return the neighbour whose end is this chunk's start."""
+        return (seam[0], seam[1] + (-1 if seam[0] == 0 else 1))
+
+    def _run(self, seam: Seam, start: State | None = None) -> tuple[Run, int]:
+        direction, marks = self.directions[seam[0]], self.own_marks(seam)
+        if start is None:
+            start = self.starts[seam[0]] if seam == self.first(seam[0]) else None
+            if start is None and seam == self.first(seam[0]):
+                start = direction.start()
+            if start is None:
+                warm = Run(direction.blank(max(0, marks[0] - self.plan.warm_up)))
+                travel(direction, warm, [marks[0]] if warm.end.position < marks[0] else [], keep=False)
+                start = warm.end
+        run = Run(start._replace(offset=0))
+        positions = travel(direction, run, marks[1:], self.plan.keep, self.runs.get(seam))
+        return run, positions
+
+    def settle(self) -> Settled:
+        """Run every chunk, then repair until all seams agree."""
+        everything = [(way, i) for way in range(len(self.directions)) for i in range(self.plan.chunks)]
+        for seam, (run, _) in zip(everything, self.pool.map(self._run, everything), strict=True):
+            self.runs[seam] = run
+        inner = [s for s in everything if s != self.first(s[0])]
+        self.settled = settle(inner, self._compare, self._repair)
+        return self.settled
+
+    def _states(self, seam: Seam) -> tuple[State, State]:
+        """Return the neighbour's end state and the state this chunk started from."""
+        run = self.runs[seam]
+        return self.runs[self.before(seam)].end, run.states[min(run.states)]
+
+    def _compare(self, seam: Seam) -> Verdict:
+        there, here = self._states(seam)
+        if self.directions[seam[0]].fixed:
+            return Verdict(same_up_to_constant(there, here, self.directions[seam[0]].never)[0], 0.0, 0.0)
+        gap, _ = span(there, here)
+        if gap <= GAP:
+            return Verdict(True, gap, gap / 4)
+        if len(self.directions) == 1:
+            return Verdict(False, gap, 1.0)
+        tv, _ = total_variation(there, here, self._beyond(seam))
+        return Verdict(tv <= ENOUGH, gap if np.isfinite(gap) else 0.0, tv)
+
+    def _beyond(self, seam: Seam):
+        """Return what the other direction has to say about the boundary at which this chunk starts."""
+        way, i = seam
+        other = (1 - way, i)
+        return ahead(self.directions[1 - way], self.runs[other].end)
+
+    def _repair(self, failed: list[Seam]) -> list[tuple[int, set[Seam]]]:
+        starts = [self.runs[self.before(seam)].end for seam in failed]
+        out = []
+        for seam, (run, positions) in zip(failed, self.pool.map(self._run, failed, starts), strict=True):
+            moved = run.end is not self.runs[seam].end
+            self.runs[seam] = run
+            out.append((positions, self._touched(seam) if moved else set()))
+        return out
+
+    def _touched(self, seam: Seam) -> set[Seam]:
+        """Return the seams that see the end state of this chunk."""
+        way, i = seam
+        step = 1 if way == 0 else -1
+        return {(way, i + step), (1 - way, i)}
+
+    def constants(self, way: int) -> list[float | int | complex]:
+        """Return what must be added to each chunk's scores to put all of one direction on one scale."""
+        chain = range(self.plan.chunks) if way == 0 else range(self.plan.chunks - 1, -1, -1)
+        out: list = [0] * self.plan.chunks
+        total = self.starts[way].offset if self.starts[way] is not None else 0
+        for i in chain:
+            seam = (way, i)
+            if seam != self.first(way):
+                there, here = self._states(seam)
+                total = total + there.offset - here.offset + self._ratio(seam, there, here)
+            out[i] = total
+        return out
+
+    def _ratio(self, seam: Seam, there: State, here: State):
+        direction = self.directions[seam[0]]
+        if there is here:
+            return 0
+        agree, constant = _agree(direction, there, here)
+        if agree:
+            return -constant
+        return total_variation(there, here, self._beyond(seam))[1]
+
+    def panels(self) -> Iterator[tuple[int, int, int]]:
+        """Yield (chunk, first boundary, last boundary) of stretches that begin and end at known states, in order."""
+        for i, marks in enumerate(self.marks):
+            every = max(1, self.plan.panel // self.plan.mark)
+            stops = [*marks[:-1][::every], marks[-1]]
+            yield from ((i, u, v) for u, v in zip(stops, stops[1:], strict=False))
+
+    def state(self, way: int, chunk: int, t: int) -> State:
+        """Return the state of one direction at a mark (forward coordinates)."""
+        return self.runs[way, chunk].states[t if way == 0 else self.directions[way].length - t]
+
+    def values(self, way: int, chunk: int, u: int, v: int) -> Values:
+        """Return the scores between two marks, in own order, computed again where they were not kept."""
+        direction, run = self.directions[way], self.runs[way, chunk]
+        T = direction.length
+        a, b = (u, v) if way == 0 else (T - v, T - u)
+        if not self.plan.keep:
+            again = Run(run.states[a])
+            travel(direction, again, [b], keep=True)
+            return again.values[a]
+        parts = [run.values[t] for t in sorted(run.values) if a <= t < b]
+        if len(parts) == 1:
+            return parts[0]
+        return Values(np.concatenate([p.alpha for p in parts]), np.concatenate([p.h for p in parts]))

@@ -1,0 +1,170 @@
+"""All posteriors of one sequence: settle both directions, then combine them panel by panel."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from math import lcm
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InfeasibleError
+from ..plan import Plan
+from ..resolve import Sequence
+from ..results import Report
+from .chunks import Chunks
+from .directions import Direction, State
+from .meeting import ahead, anchor, begin
+from .posteriors import Counts, Panel, count_changes, count_durations, ends, positions, starts, weight
+
+
+class Wanted(NamedTuple):
+    """Which posteriors to work out besides starts and ends."""
+
+    position: bool = True
+    changes: bool = False  # expected transitions, posteriors of boundary types
+    durations: bool = False
+
+
+class Part(NamedTuple):
+    """Posteriors of one panel [u, v)."""
+
+    u: int
+    v: int
+    start: NDArray  # (n, C) at u..v-1
+    end: NDArray  # (n, C) at u+1..v
+    position: NDArray | None  # (n, C)
+    kinds: NDArray | None  # (n, types) at u..v-1
+    counts: Counts | None
+    shares: NDArray  # (C,) of position u
+    closing: NDArray  # (C,) running posterior of position v, but for what starts there
+
+
+def final_partition(chunks: Chunks, backward: Direction):
+    """Return log Z from a settled forward pass and the right edge."""
+    last = chunks.plan.chunks - 1
+    x = chunks.runs[0, last].end
+    right = backward.start() if len(chunks.starts) < 2 or chunks.starts[1] is None else chunks.starts[1]
+    z = anchor(chunks.directions[0], x, backward, right._replace(position=0)).partition
+    if z.real == -np.inf:
+        raise InfeasibleError("no segment may end at the right edge", 0, backward.length)
+    return z + x.offset + right.offset + chunks.constants(0)[last]
+
+
+class Smoother:
+    """Settled passes of one sequence, ready to give posteriors panel by panel."""
+
+    def __init__(self, x: Sequence, plan: Plan, pool: ThreadPoolExecutor, left: State | None = None, right: State | None = None):
+        self.x, self.plan, self.pool = x, plan, pool
+        self.forward, self.backward = Direction(x), Direction(x, reverse=True)
+        self.chunks = Chunks([self.forward, self.backward], plan, pool, left, right)
+        self.settled = self.chunks.settle()
+        self.length = self.forward.length
+
+    def log_partition(self):
+        """Return log Z."""
+        return final_partition(self.chunks, self.backward)
+
+    def panel(self, chunk: int, u: int, v: int) -> Panel:
+        """Return the scores of one stretch and the normaliser at its left boundary."""
+        before, behind = self.chunks.state(0, chunk, u), self.chunks.state(1, chunk, v)
+        first, second = self.chunks.values(0, chunk, u, v), self.chunks.values(1, chunk, u, v)
+        near = self.chunks.state(1, chunk, u)
+        z = anchor(self.forward, before, self.backward, near)
+        return Panel(
+            u, v, before, behind,
+            alpha=np.concatenate([(before.alpha + before.offset)[None], first.alpha]),
+            h=first.h,
+            f=second.alpha[::-1],
+            beta=np.concatenate([begin(self.backward, near)[None] + near.offset, second.h[::-1]]),
+            partition=z.partition + before.offset + near.offset,
+            shares=z.shares,
+        )  # fmt: skip
+
+    def parts(self, wanted: Wanted) -> Iterator[Part]:
+        """Yield the posteriors of all panels in order; a few panels are in flight at a time."""
+        panels = list(self.chunks.panels())
+        width = 2 * self.pool._max_workers
+        for i in range(0, len(panels), width):
+            yield from self.pool.map(lambda where: self.part(self.panel(*where), wanted), panels[i : i + width])
+
+    def part(self, p: Panel, wanted: Wanted) -> Part:
+        """Return the posteriors of one panel."""
+        x, forward = self.x, self.forward
+        emissions = forward.emissions(p.u, p.v)
+        start, end = starts(p), ends(p)
+        position = positions(p, start, end, emissions)
+        closing = position[-1] - end[-1]
+        kinds, counts = None, None
+        if wanted.changes or wanted.durations:
+            counts = Counts.zeros(forward)
+        if wanted.changes and counts is not None:
+            kinds = np.zeros((p.v - p.u, x.scores.shape[1]), forward.dtype)
+            scores = forward.scores(p.u, p.v)
+            first = 1 if p.before.entry.real.max() > -np.inf else 0
+            count_changes(
+                forward.model, scores, forward.phase(p.u), first, p.alpha, p.f, p.partition, counts.transitions, kinds
+            )  # fmt: skip
+        if wanted.durations and counts is not None:
+            a, b = p.before, p.behind
+            count_durations(
+                forward.model, forward.weights, emissions, a.ring + a.offset, a.folded + a.offset, p.h,
+                b.ring + b.offset, b.folded + b.offset, p.beta[1:], p.partition, counts.durations, counts.tail_steps,
+            )  # fmt: skip
+        return Part(p.u, p.v, start, end, position, kinds, counts, p.shares, closing)
+
+    def _edge(self, way: int) -> tuple[State, State, float]:
+        """Return the states of both directions at one end of the sequence, this way's first, and their partition."""
+        chunk, t = (0, 0) if way == 0 else (self.plan.chunks - 1, self.length)
+        x, y = self.chunks.state(way, chunk, t), self.chunks.state(1 - way, chunk, t)
+        here, there = (self.forward, self.backward) if way == 0 else (self.backward, self.forward)
+        return x, y, anchor(here, x._replace(position=0), there, y).partition + x.offset + y.offset
+
+    def edge_rows(self, way: int) -> tuple[NDArray, NDArray, NDArray]:
+        """Return the posteriors of what stands at one end: what starts there (C,), its ring (K, C), its folded rows."""
+        x, y, partition = self._edge(way)
+        beyond = ahead(self.backward if way == 0 else self.forward, y)
+        partition -= x.offset + y.offset
+        ring = weight(x.ring + beyond.ring, partition)[:, ::-1][:, : int(self.x.longest.max())].T
+        return weight(x.entry + y.alpha, partition), ring, weight(x.folded + beyond.folded, partition).T
+
+    def edge_counts(self, way: int) -> Counts:
+        """Return the expected durations hidden beyond a censored end: what the panels inside do not see.
+
+        Beyond the end nothing depends on the input, so the counts repeat with the periods, each time times the tail:
+        one panel of virtual positions and a geometric factor give the rest.
+        """
+        x, y, partition = self._edge(way)
+        model = self.forward.model
+        C, P = len(model.top), len(self.x.transitions)
+        tails = self.x.tail.real > -np.inf
+        cycle = lcm(P, *(int(p) for p in self.x.period[tails]))
+        decay = np.where(tails, np.exp(np.where(tails, self.x.tail, 0) * cycle / self.x.period), 0)
+
+        def count(n: int) -> Counts:
+            out = Counts.zeros(self.forward)
+            flat = np.zeros((n, C), self.forward.dtype)
+            if way == 0:
+                left, right = x, y
+                starts = self.x.first[(self.x.origin - n + np.arange(n)) % P].astype(flat.dtype)
+                ends = flat - np.inf
+            else:
+                left, right = y, x
+                starts, ends = flat - np.inf, flat
+            count_durations(
+                model, self.forward.weights, flat, left.ring + left.offset, left.folded + left.offset, starts,
+                right.ring + right.offset, right.folded + right.offset, ends, partition, out.durations, out.tail_steps,
+            )  # fmt: skip
+            return out
+
+        if way == 0:
+            out = count(cycle)
+            return Counts(out.transitions, out.durations / (1 - decay), out.tail_steps / (1 - decay))
+        reach = int(self.x.longest.max()) + cycle
+        near, far = count(reach), count(reach + cycle)
+        steps = near.tail_steps + (far.tail_steps - near.tail_steps) / (1 - decay)
+        return Counts(far.transitions, far.durations, steps)
+
+    def report(self, closing: float) -> Report:
+        s = self.settled
+        return Report(self.plan.chunks, s.rounds, s.repaired, s.gap, s.certificate, closing)

@@ -1,0 +1,149 @@
+"""Where a state from the left meets a state from the right: normaliser, label shares, distance between states.
+
+Every segmentation has, at boundary `t`, either a change of labels there or one segment open across it. Summing over
+all of both gives the partition from local quantities alone, so its rounding does not grow with the sequence.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from .directions import Direction, State
+from .tiles import BLOCK, TRUSTED, add_logs, add_products, exact_sum, weigh
+from .transition import begin_log
+
+
+@njit(cache=True, nogil=True)
+def reach_back(model, weights, ring, folded, out_ring, out_folded):
+    """Fill, for the state of the other side, each open segment's log sum over where it ends on this side.
+
+    `out_ring[c, R - 1 - i]` belongs to the segment that began `i + 1` positions beyond the boundary.
+    """
+    C, R = ring.shape
+    w = np.empty(R, ring.dtype)
+    refs = np.empty(R // BLOCK)
+    buffer = np.empty(BLOCK, ring.dtype)
+    out_ring[:] = -np.inf
+    out_folded[:] = -np.inf
+    for c in range(C):
+        K, p = model.longest[c], model.period[c]
+        best = -np.inf
+        for b in range(R // BLOCK):
+            refs[b] = weigh(ring[c, b * BLOCK : (b + 1) * BLOCK], w[b * BLOCK : (b + 1) * BLOCK])
+            best = max(best, refs[b])
+        for i in range(p):
+            best = max(best, folded[c, i].real)
+        if best == -np.inf:
+            continue
+        for i0 in range(0, K + p, BLOCK):
+            acc = buffer[: min(BLOCK, K + p - i0)]
+            acc[:] = 0
+            for b in range(R // BLOCK):
+                if refs[b] - best > -700.0:
+                    block = w[b * BLOCK : (b + 1) * BLOCK]
+                    add_products(block, np.exp(refs[b] - best), weights[c], R + 1 - b * BLOCK + i0, acc)
+            for r in range(p):
+                if folded[c, r].real - best > -700.0:
+                    row = np.exp(folded[c, r] - best)
+                    for j in range(acc.shape[0]):
+                        acc[j] += row * weights[c, 1 + i0 + j + K + p - r]
+            for j in range(acc.shape[0]):
+                i = i0 + j
+                if acc[j].real > TRUSTED:
+                    value = best + model.top[c] + np.log(acc[j])
+                else:
+                    value = exact_sum(ring[c], model.table[c], R + 1 + i)
+                    if p > 0:
+                        value = add_logs(value, exact_sum(folded[c, :p], model.table[c], 1 + i + K + p))
+                if i < K:
+                    out_ring[c, R - 1 - i] = value
+                if K + p - 1 - i < p:
+                    out_folded[c, K + p - 1 - i] = value
+
+
+class Ahead(NamedTuple):
+    """What lies beyond a boundary, for each thing that can reach it from the other side."""
+
+    after: NDArray  # (C,) for a segment that ends at the boundary
+    ring: NDArray  # (C, R) for an open segment, by its start
+    folded: NDArray  # (C, p)
+
+
+def begin(direction: Direction, state: State) -> NDArray:
+    """Return h at the state's boundary: what begins there, given all that came before in this direction."""
+    model, t = direction.model, state.position
+    h = np.empty(len(model.top), direction.dtype)
+    scores = direction.scores(t, t + 1)[0]
+    factors = np.empty(len(scores) + len(model.types), direction.dtype)
+    begin_log(model, direction.phase(t) % len(model.transitions), scores, state.alpha, state.entry, factors, h)
+    return h
+
+
+def ahead(direction: Direction, state: State) -> Ahead:
+    """Return what the state of one direction means to the entries of a state of the other."""
+    ring, folded = np.empty_like(state.ring), np.empty_like(state.folded)
+    reach_back(direction.model, direction.weights, state.ring, state.folded, ring, folded)
+    return Ahead(begin(direction, state), ring, folded)
+
+
+def flat(alpha: NDArray, ring: NDArray, folded: NDArray) -> NDArray:
+    """Return a state's live entries, or what lies ahead of them, as one vector."""
+    return np.concatenate([alpha, ring.ravel(), folded.ravel()])
+
+
+def log_sum(x: NDArray):
+    """Return log sum exp of all entries."""
+    top = x.real.max(initial=-np.inf)
+    if top == -np.inf:
+        return x.dtype.type(-np.inf)
+    return top + np.log(np.exp(x - top).sum())
+
+
+class Anchor(NamedTuple):
+    """The partition as seen from one boundary, in the offsets of the two states, and whose position comes next."""
+
+    partition: float | complex
+    shares: NDArray  # (C,) posterior that the position right of the boundary has label c
+
+
+def anchor(left: Direction, x: State, right: Direction, y: State) -> Anchor:
+    """Return normaliser and label shares where a forward state meets a backward state."""
+    beyond = ahead(right, y)
+    crossing = np.concatenate([x.ring + beyond.ring, x.folded + beyond.folded], axis=1)
+    starting = begin(left, x) + y.alpha if y.position > 0 else x.alpha + beyond.after
+    entries = np.concatenate([starting[:, None], crossing], axis=1)
+    partition = log_sum(entries)
+    shares = np.where(entries.real > -np.inf, np.exp(np.where(entries.real > -np.inf, entries, 0) - partition), 0)
+    return Anchor(partition, shares.sum(1))
+
+
+def span(a: State, b: State) -> tuple[float, float]:
+    """Return how far two states are from equal up to a constant (inf: one is alive where the other is not)."""
+    u, v = (flat(s.alpha, s.ring, s.folded) for s in (a, b))
+    live = u.real > -np.inf
+    if not np.array_equal(live, v.real > -np.inf):
+        return np.inf, 0.0
+    d = (u[live] - v[live]).real
+    return float(d.max() - d.min()), float(d.mean())
+
+
+def total_variation(a: State, b: State, beyond: Ahead) -> tuple[float, float]:
+    """Return the distance between the weightings two states imply, given what lies ahead, and their log ratio."""
+    f = flat(beyond.after, beyond.ring, beyond.folded).real
+    u, v = (flat(s.alpha, s.ring, s.folded).real + f for s in (a, b))
+    zu, zv = log_sum(u), log_sum(v)
+    if zu == -np.inf or zv == -np.inf:
+        return 1.0, 0.0
+    return 0.5 * float(np.abs(np.exp(u - zu) - np.exp(v - zv)).sum()), float(zu - zv)
+
+
+def same_up_to_constant(a: State, b: State, never: int) -> tuple[bool, int]:
+    """Return whether two max-plus states differ by one constant only, and the constant `b - a`."""
+    u, v = (np.concatenate([flat(s.alpha, s.ring, s.folded), s.first]) for s in (a, b))
+    live = u > never // 2
+    if not np.array_equal(live, v > never // 2):
+        return False, 0
+    d = v[live] - u[live]
+    return bool((d == d[0]).all()), int(d[0])

@@ -1,0 +1,265 @@
+"""Posteriors of one panel from the scores of both directions and the normaliser at its anchor."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from .directions import Direction, State
+from .tiles import BLOCK, FAST, add_logs
+from .transition import arc_score
+
+NEGLIGIBLE = -60.0  # log posterior below which a pair is not counted
+
+
+class Panel(NamedTuple):
+    """Everything known between boundaries u and v, in the offsets of its chunk's two runs."""
+
+    u: int
+    v: int
+    before: State  # forward, at u
+    behind: State  # backward, at v
+    alpha: NDArray  # (n + 1, C) at u..v
+    h: NDArray  # (n, C) at u..v-1
+    f: NDArray  # (n, C) at u..v-1
+    beta: NDArray  # (n + 1, C) at u..v
+    partition: float | complex
+    shares: NDArray  # (C,) posterior of position u
+
+
+def weight(scores: NDArray, partition) -> NDArray:
+    """Return exp(scores - partition), 0 for -inf (a complex -inf has no exponential of its own)."""
+    live = scores.real > -np.inf
+    return np.where(live, np.exp(np.where(live, scores, 0) - partition), 0) if np.iscomplexobj(scores) else np.exp(scores - partition)
+
+
+def starts(p: Panel) -> NDArray:
+    """Return (n, C): a segment of c starts at u..v-1."""
+    return weight(p.h + p.f, p.partition)
+
+
+def ends(p: Panel) -> NDArray:
+    """Return (n, C): a segment of c ends at u+1..v."""
+    return weight(p.alpha[1:] + p.beta[1:], p.partition)
+
+
+def positions(p: Panel, start: NDArray, end: NDArray, emissions: NDArray) -> NDArray:
+    """Return (n, C): position u..v-1 is covered by c, from the anchor's shares by adding starts and taking off ends."""
+    change = start.copy()
+    change[1:] -= end[:-1]
+    change[0] = p.shares
+    out = np.cumsum(change, axis=0)
+    out[emissions.real == -np.inf] = 0
+    return out
+
+
+@njit(cache=True, nogil=True)
+def count_changes(model, scores, phase, first, alpha, f, partition, transitions, kinds):
+    """Add the posterior of every label change at the panel's boundaries to `transitions[phase]` and `kinds[t, type]`.
+
+    `first` is 1 where the panel begins at the left end of the sequence, which is no change of labels.
+    """
+    P = model.transitions.shape[0]
+    for t in range(first, f.shape[0]):
+        top = -np.inf
+        for c in range(alpha.shape[1]):
+            top = max(top, alpha[t, c].real)
+        row = (phase + t) % P
+        for c in range(f.shape[1]):
+            if f[t, c].real == -np.inf:
+                continue
+            for a in range(model.arc_start[c], model.arc_start[c + 1]):
+                source = model.arc_source[a]
+                if alpha[t, source].real == -np.inf:
+                    continue
+                x = alpha[t, source] + arc_score(model, row, scores[t], source, c) + f[t, c] - partition
+                if x.real < NEGLIGIBLE:
+                    continue
+                posterior = np.exp(x)
+                transitions[row, source, c] += posterior
+                for m in range(model.types.shape[0]):
+                    kind = model.types[m, source, c]
+                    if kind >= 0:
+                        kinds[t, kind] += posterior
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def correlate(weights, targets, lag, out):
+    """Add `weights[i] * targets[j]` to `out[lag + j - i]`."""
+    for i in range(weights.shape[0]):
+        w = weights[i]
+        if w != 0:
+            row = out[lag - i : lag - i + targets.shape[0]]
+            for j in range(targets.shape[0]):
+                row[j] += w * targets[j]
+
+
+@njit(cache=True, nogil=True)
+def _normalised(x, out):
+    """Fill `out` with exp(x - top) and return top, the largest real part (-inf: nothing is alive)."""
+    top = -np.inf
+    for i in range(x.shape[0]):
+        top = max(top, x[i].real)
+    for i in range(x.shape[0]):
+        out[i] = np.exp(x[i] - top) if top > -np.inf and x[i].real - top > -700.0 else 0
+    return top
+
+
+@njit(cache=True, nogil=True)
+def count_durations(model, weights, emissions, ring, folded, h, ring_right, folded_right, beta, partition, counts, steps):
+    """Add the expected number of segments that end inside the panel to `counts[k, c]`, tails to their row and `steps`.
+
+    A segment in the tail counts where its length first passes through a row of the tail; `Q`, the geometric sum of
+    all ends of one residue from there on, brings in the rest of it. `V` is the same for starts.
+    """
+    n, C = emissions.shape
+    R = ring.shape[1]
+    for c in range(C):
+        K, p, lam = model.longest[c], model.period[c], model.tail[c]
+        # g over sources u-R..v-1, V over u-R-p.., G and Q over ends u+1..v+K+p, all relative to S[u] = 0
+        g = np.full(R + n, -np.inf).astype(h.dtype)
+        V = np.full(R + n + p, -np.inf).astype(h.dtype)
+        G = np.full(n + R + p, -np.inf).astype(h.dtype)
+        S = h.dtype.type(0)
+        g[:R] = ring[c]
+        sums = np.empty(n + 1, h.dtype)
+        sums[0] = 0
+        segment = np.zeros(n + 1, np.int64)  # how many cuts lie before a boundary
+        for t in range(n):
+            g[R + t] = h[t, c] - S if h[t, c].real > -np.inf else h[t, c]
+            segment[t + 1] = segment[t]
+            if emissions[t, c].real == -np.inf:
+                segment[t + 1] += 1
+            else:
+                S += emissions[t, c]
+            sums[t + 1] = S
+        for t in range(n):
+            G[t] = beta[t, c] + sums[t + 1] if beta[t, c].real > -np.inf else beta[t, c]
+        # pieces between cuts do not see each other: handle each on its own
+        piece_start = 0
+        while piece_start < n:
+            piece_end = piece_start
+            while piece_end < n and segment[piece_end + 1] == segment[piece_start]:
+                piece_end += 1
+            # ends piece_start+1..piece_end, sources up to piece_end-1 and from piece_start (or the ring, if first)
+            low = 0 if piece_start == 0 else R + piece_start
+            _piece(
+                model, weights, c, g, low, R, G, piece_start, piece_end, n,
+                folded[c], ring_right[c], folded_right[c], sums[n], partition, counts, steps, V, lam, K, p,
+            )  # fmt: skip
+            piece_start = piece_end + 1
+
+
+@njit(cache=True, nogil=True)
+def _piece(
+    model, weights, c, g, low, R, G, begin, end, n, folded, ring_right, folded_right, total, partition, counts, steps,
+    V, lam, K, p,
+):  # fmt: skip
+    """Count the segments of one label between two cuts; see `count_durations`."""
+    w = np.empty(BLOCK, g.dtype)
+    x = np.empty(BLOCK, g.dtype)
+    local = np.empty(2 * BLOCK, g.dtype)
+    if p > 0:
+        Q = np.full(end - begin + p, -np.inf).astype(g.dtype)  # Q[i] at boundary begin + 1 + i
+        if end == n:
+            beyond = np.full(p, -np.inf).astype(g.dtype)
+            for j in range(K + p - 1, -1, -1):  # boundary v + 1 + j, the far ends first
+                y = ring_right[R - 1 - j] if j < K else folded_right[K + p - 1 - j]
+                if y.real > -np.inf:
+                    y += total
+                beyond[j % p] = add_logs(y, lam + beyond[j % p])
+            for j in range(p):
+                Q[end - begin + j] = beyond[j]
+        for i in range(end - begin - 1, -1, -1):
+            Q[i] = add_logs(G[begin + i], lam + Q[i + p])
+        if begin == 0:  # V[s + p] belongs to g[s]
+            # folded rows stand at u - K - p + i, right behind the pure window
+            base = R - K
+            for i in range(p):
+                V[base + i] = folded[i]
+            for s in range(base, R + end):
+                V[s + p] = add_logs(g[s], lam + V[s])
+        else:
+            for i in range(p):
+                V[low + i] = -np.inf
+            for s in range(low, R + end):
+                V[s + p] = add_logs(g[s], lam + V[s])
+        floor = R - K - p if begin == 0 else low
+        for i in range(end - begin):
+            r = begin + 1 + i
+            for k in range(K - p + 1, K + 1):
+                d = model.table[c, k]
+                s = R + r - k
+                if s >= low and s < R + end and g[s].real > -np.inf:
+                    y = g[s] + d + Q[i] - partition
+                    if y.real > NEGLIGIBLE:
+                        counts[k, c] += np.exp(y)
+                s = R + r - p - k
+                if s >= floor:
+                    y = V[s + p] + d + lam + Q[i] - partition
+                    if y.real > NEGLIGIBLE:
+                        steps[c] += np.exp(y)
+    explicit = K - p  # rows the tail does not pass through
+    if explicit < 1:
+        return
+    for e0 in range(begin, end, BLOCK):
+        e1 = min(end, e0 + BLOCK)
+        top_e = _normalised(G[e0:e1], x[: e1 - e0])
+        if top_e == -np.inf:
+            continue
+        s1 = R + e1  # sources before the last end
+        s_low = max(low, R + e0 + 1 - explicit)
+        for b in range(s_low // BLOCK, (s1 + BLOCK - 1) // BLOCK):
+            a0, a1 = max(s_low, b * BLOCK), min(s1, (b + 1) * BLOCK)
+            if a0 >= a1:
+                continue
+            top_s = _normalised(g[a0:a1], w[: a1 - a0])
+            # end at boundary e + 1, source at s - R: k = e + 1 + R - s
+            shift = e0 + 1 + R - (a1 - 1)  # smallest lag of the pair of blocks
+            width = (e1 - e0) + (a1 - a0) - 1
+            top_d = -np.inf
+            for i in range(width):
+                k = shift + i
+                if 1 <= k <= explicit:
+                    top_d = max(top_d, model.table[c, k].real)
+            bound = top_s + top_e + top_d - partition.real
+            if bound < NEGLIGIBLE:
+                continue
+            if bound > 600.0:  # maxima that do not meet: the products themselves are posteriors, so take them singly
+                for s in range(a0, a1):
+                    for e in range(e0, e1):
+                        k = e + 1 + R - s
+                        if 1 <= k <= explicit:
+                            y = g[s] + G[e] + model.table[c, k] - partition
+                            if y.real > NEGLIGIBLE:
+                                counts[k, c] += np.exp(y)
+                continue
+            local[:width] = 0
+            correlate(w[: a1 - a0], x[: e1 - e0], a1 - a0 - 1, local)
+            factor = np.exp(top_s + top_e + top_d - partition)
+            for i in range(width):
+                k = shift + i
+                if 1 <= k <= explicit:
+                    d = model.table[c, k]
+                    if d.real > -np.inf:
+                        counts[k, c] += factor * local[i] * np.exp(d - top_d)
+
+
+class Counts(NamedTuple):
+    """Sums of posteriors over a sequence: what the gradients of shared tensors are made of."""
+
+    transitions: NDArray  # (P, C, C)
+    durations: NDArray  # (K + 1, C)
+    tail_steps: NDArray  # (C,)
+
+    def plus(self, other: "Counts") -> "Counts":
+        """Return the sum of two counts."""
+        return Counts(*(a + b for a, b in zip(self, other, strict=True)))
+
+    @staticmethod
+    def zeros(direction: Direction) -> "Counts":
+        P, C, _ = direction.model.transitions.shape
+        full = lambda *shape: np.zeros(shape, direction.dtype)  # noqa: E731
+        return Counts(full(P, C, C), full(*direction.x.durations.shape), full(C))
+

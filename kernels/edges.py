@@ -1,0 +1,162 @@
+"""Scores of segments that a censored edge cuts: sums over the hidden part of their durations, in closed form.
+
+A source at `s <= 0` left of the input is virtual. `enter[k]` sums them for a first segment that ends at `k`,
+`leave[k]` sums the hidden ends of a last segment that shows `k` positions, `both` does both at once for a single
+segment. In the log semiring virtual sources simply fill the ring (`virtual_rows`), and these sums come out by
+themselves; the max semiring needs the tables, since a cut segment scores a log *sum* there too.
+"""
+
+from math import lcm
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .resolve import Sequence
+
+
+def continued(durations: NDArray, longest: NDArray, tail: NDArray, period: NDArray, last: int) -> NDArray:
+    """Return durations for lengths 0..last: -inf at 0, the explicit ones, then what the tail gives."""
+    C = durations.shape[1]
+    out = np.full((last + 1, C), -np.inf, durations.dtype)
+    for c in range(C):
+        K = min(longest[c], last)
+        out[1 : K + 1, c] = durations[1 : K + 1, c]
+        if tail[c].real > -np.inf:
+            for k in range(longest[c] + 1, last + 1):
+                if k - period[c] >= 1:
+                    out[k, c] = out[k - period[c], c] + tail[c]
+    return out
+
+
+class Tables(NamedTuple):
+    """Scores of cut segments by visible length, for lengths up to K (None at an exact edge)."""
+
+    enter: NDArray | None  # (K + 1, C)
+    leave: NDArray | None  # (K + 1, C)
+    both: NDArray  # (C,) one segment cut at both ends; -inf unless both edges are censored
+
+
+def edge_tables(x: "Sequence") -> Tables:
+    """Return the edge tables of one sequence."""
+    enter, leave, both = tables(
+        *(torch.from_numpy(np.asarray(a)) for a in (x.first, x.durations, x.tail)),
+        x.longest, x.period, x.left, x.right, x.origin, x.emissions.shape[0],
+    )  # fmt: skip
+    return Tables(None if enter is None else enter.numpy(), None if leave is None else leave.numpy(), both.numpy())
+
+
+def tables(first: Tensor, durations: Tensor, tail: Tensor, longest: NDArray, period: NDArray, left, right, origin, T):
+    """Return (enter, leave, both) as tensors, differentiable in `first`, `durations` and `tail`."""
+    C = durations.shape[1]
+    enter, leave = None, None
+    both = durations.new_full((C,), -torch.inf)
+    if left == "censored":
+        enter = enter_table(first, durations, tail, longest, period, origin)
+    if right == "censored":
+        leave = enter_table(first.new_zeros(1, C), durations, tail, longest, period, 0)
+    if enter is not None and leave is not None:
+        both = both_score(enter, tail, longest, period, T)
+    return enter, leave, both
+
+
+def enter_table(first: Tensor, durations: Tensor, tail: Tensor, longest: NDArray, period: NDArray, origin: int) -> Tensor:
+    """Return `enter[k, c] = log sum_{s <= 0} exp(first[(origin + s) mod P, c] + D[k - s, c])` for 0 < k <= K.
+
+    With `first = 0` this is the log survival `log sum_{d >= k} exp D[d, c]`: the `leave` table.
+    """
+    P, C = first.shape
+    columns = []
+    for c in range(C):
+        K = int(longest[c])
+        law, lengths = durations[1 : K + 1, c], torch.arange(1, K + 1)
+        if tail[c] > -torch.inf:  # one cycle of the tail stands for all later ones
+            cycle = lcm(int(period[c]), P)
+            for k in range(K + 1, K + cycle + 1):
+                law = torch.cat([law, law[k - 1 - int(period[c])][None] + tail[c]])
+            beyond = -torch.log1p(-torch.exp(tail[c] * (cycle / int(period[c]))))
+            law = torch.cat([law[:K], law[K:] + beyond])
+            lengths = torch.arange(1, K + cycle + 1)
+        top = law.detach().max()
+        mass = torch.exp(law - top)
+        # by residue of the duration mod P, since the virtual start's phase depends on it
+        terms = 0
+        for r in range(P):
+            later = torch.where(lengths % P == r, mass, 0.0).flip(0).cumsum(0).flip(0)[:K]
+            phase = first[(origin + torch.arange(1, K + 1) - r) % P, c]
+            terms = terms + later * torch.exp(phase)
+        column = top + _safe_log(terms)
+        columns.append(torch.cat([column.new_full((1,), -torch.inf), column, column.new_full((len(durations) - 1 - K,), -torch.inf)]))
+    return torch.stack(columns, 1)
+
+
+def both_score(enter: Tensor, tail: Tensor, longest: NDArray, period: NDArray, T: int) -> Tensor:
+    """Return per label `log sum_{k >= T} exp enter[k]`: one segment that covers all T positions and more."""
+    out = []
+    for c in range(enter.shape[1]):
+        K, p, lam = int(longest[c]), int(period[c]), tail[c]
+        alive = bool(lam > -torch.inf)
+        steps = max(0, -(-(T - K) // p)) if alive else 0  # beyond K every period multiplies by the tail
+        terms = [enter[max(T - steps * p, 1) : K + 1, c]]
+        if alive:
+            terms.append(enter[K - p + 1 : K + 1, c] + lam - torch.log1p(-torch.exp(lam)))
+        sums = torch.cat(terms)
+        top = sums.detach().max() if len(sums) else sums.new_zeros(())
+        top = top if top > -torch.inf else torch.zeros_like(top)
+        out.append(top + _safe_log(torch.exp(sums - top).sum()) + (steps * lam if steps else 0.0))
+    return torch.stack(out)
+
+
+def _safe_log(x: Tensor) -> Tensor:
+    """Return log x, -inf with zero gradient where x is 0."""
+    return torch.where(x > 0, torch.log(torch.where(x > 0, x, 1.0)), -torch.inf)
+
+
+def virtual_rows(first: NDArray, longest: NDArray, tail: NDArray, period: NDArray, origin: int) -> tuple[NDArray, NDArray]:
+    """Return the sources left of a censored start: ring (K, C), row j at `s = -1 - j`, and folded rows (p, C).
+
+    Folded row i of label c stands at `s = -K_c - p_c + i` and holds the geometric sum of its residue's older sources.
+    """
+    C = len(longest)
+    ring = first[(origin - 1 - np.arange(longest.max())) % len(first)]
+    folded = np.full((period.max(), C), -np.inf, first.dtype)
+    for c in range(C):
+        for i, terms in enumerate(_cycle_terms(first[:, c], longest[c], tail[c], period[c], origin)):
+            folded[i, c] = _log_sum(terms)
+    return ring, folded
+
+
+def virtual_phases(
+    ring: NDArray, folded: NDArray, first: NDArray, longest: NDArray, tail: NDArray, period: NDArray, origin: int
+) -> NDArray:
+    """Return (P, C) gradients of `first` from those of the rows that `virtual_rows` made of it."""
+    P = len(first)
+    out = np.zeros(first.shape, np.result_type(ring, first))
+    for j in range(ring.shape[0]):
+        out[(origin - 1 - j) % P] += ring[j]
+    for c in range(len(longest)):
+        start = origin - longest[c] - period[c]
+        for i, terms in enumerate(_cycle_terms(first[:, c], longest[c], tail[c], period[c], origin)):
+            if _log_sum(terms).real > -np.inf:
+                for j, x in enumerate(terms):
+                    out[(start + i - j * period[c]) % P, c] += folded[i, c] * np.exp(x - _log_sum(terms))
+    return out
+
+
+def _cycle_terms(first: NDArray, longest: int, tail: float, period: int, origin: int) -> list[NDArray]:
+    """Return, per folded row, the log weights of one cycle of phases, each summed over all later cycles."""
+    if tail.real == -np.inf:
+        return []
+    P = len(first)
+    j = np.arange(lcm(int(period), P) // int(period))
+    start = origin - longest - period
+    rows = [first[(start + i - j * period) % P] + j * tail for i in range(period)]
+    return [row - np.log1p(-np.exp(len(j) * tail)) for row in rows]
+
+
+def _log_sum(x: NDArray):
+    top = x.real.max()
+    return x[0] if top == -np.inf else top + np.log(np.exp(x - top).sum())

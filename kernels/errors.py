@@ -1,0 +1,14 @@
+"""What the kernels raise."""
+
+
+class PotentialsError(ValueError):
+    """Scores that cannot be used as they are: one line that says what was expected and what came."""
+
+
+class InfeasibleError(PotentialsError):
+    """No segmentation has a score above -inf; `position` is the first boundary that no state reaches."""
+
+    def __init__(self, message: str, item: int, position: int):
+        super().__init__(message)
+        self.item = item
+        self.position = position

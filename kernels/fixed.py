@@ -1,0 +1,122 @@
+"""Fixed-point scores for Viterbi: addition is associative, so the path is the same for every chunk, thread and device.
+
+The unit is 2^-16 nats. Emissions are rounded as prefix sums of their fractions, restarted at absolute multiples of
+GRID: a quantised emission depends on its absolute position only, and a segment's sum is off by one unit per grid
+block it touches. The slope of a finite tail moves into the emissions first, since a `lam` of 1e-5 has no value here.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from .edges import Tables, edge_tables
+from .errors import PotentialsError
+from .resolve import Sequence
+
+UNIT = 2.0**-16
+FINE = 32  # bits kept of an emission's fraction inside a grid block
+GRID = 4096
+NEVER = -(2**61)  # forbidden in int64: twice it is still no overflow
+LIMIT = 2**58  # what sums of finite scores may reach
+
+
+def slopes(x: Sequence) -> NDArray:
+    """Return what each label's tail gives per position: moved from durations to emissions."""
+    return np.where(x.tail > -np.inf, x.tail / x.period, 0.0)
+
+
+def units(x: NDArray) -> NDArray:
+    """Return scores in fixed-point units, as float64 integers (-inf stays)."""
+    return np.rint(x / UNIT)
+
+
+def integers(x: NDArray) -> NDArray:
+    """Return float64 integers as int64, NEVER for -inf."""
+    return np.where(np.isneginf(x), NEVER, np.where(np.isneginf(x), 0, x).astype(np.int64))
+
+
+@njit(cache=True, nogil=True)
+def round_rows(rows, slope, position, fine, skip, out):
+    """Fill `out` with int64 emissions (NEVER: forbidden) of the rows behind the first `skip`; carry `fine` on.
+
+    `position` is the absolute one of the first row, `fine` (C,) what the fractions have added up to since the last
+    multiple of GRID: all that the rounding of later rows depends on.
+    """
+    half = 1 << (FINE - 17)
+    for i in range(rows.shape[0]):
+        if (position + i) % GRID == 0:
+            fine[:] = 0
+        for c in range(rows.shape[1]):
+            x = np.float64(rows[i, c])
+            units = NEVER
+            if x > -np.inf:
+                x += slope[c]
+                whole = np.floor(x)
+                before = (fine[c] + half) >> (FINE - 16)
+                fine[c] += np.int64(np.rint((x - whole) * 2.0**FINE))
+                units = np.int64(whole) * (1 << 16) + ((fine[c] + half) >> (FINE - 16)) - before
+            if i >= skip:
+                out[i - skip, c] = units
+
+
+def quantised_emissions(x: Sequence, start: int, stop: int) -> NDArray:
+    """Return int64 emissions of positions start..stop, the same whatever range is asked for."""
+    base = max(0, start - (x.origin + start) % GRID)
+    out = np.empty((stop - start, x.emissions.shape[1]), np.int64)
+    fine = np.zeros(x.emissions.shape[1], np.int64)
+    round_rows(x.emissions[base:stop], slopes(x), x.origin + base, fine, start - base, out)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def largest_scores(rows):
+    """Return the sum over rows, and the maximum, of a row's largest finite absolute value; nothing is copied."""
+    total, highest = 0.0, 0.0
+    for i in range(rows.shape[0]):
+        largest = 0.0
+        for c in range(rows.shape[1]):
+            x = abs(np.float64(rows[i, c]))
+            if largest < x < np.inf:
+                largest = x
+        total += largest
+        highest = max(highest, largest)
+    return total, highest
+
+
+def check_range(x: Sequence, xq: Sequence, tables: Tables, emissions: float, scores: float, length: int, item: int = 0):
+    """Raise unless no sum along any path leaves int64.
+
+    `emissions` bounds any path's sum of them in nats, `scores` a single boundary score; at most one segment begins at
+    each position. The bound is twice what paths reach: sources stand without their emissions.
+    """
+    largest = lambda s: 0.0 if s is None else largest_scores(s.reshape(1, -1))[1]  # noqa: E731
+    segment = largest(xq.durations[1:]) + largest(xq.transitions) + len(x.types) * scores / UNIT
+    ends = largest(xq.begin) + largest(xq.finish) + sum(largest(table) for table in tables)
+    reach = (emissions + length * largest(slopes(x))) / UNIT + ends + length * (segment + 1)
+    if not reach < LIMIT:
+        raise PotentialsError(
+            f"item {item}: expected sums of finite scores below {LIMIT * UNIT:.3g} nats in fixed point, got up to "
+            f"{reach * UNIT:.3g} (forbidden is -inf, not a large number)"
+        )
+
+
+def quantised(x: Sequence) -> tuple[Sequence, Tables]:
+    """Return one sequence with every score but the emissions in fixed-point units, and its edge tables."""
+    slope = slopes(x)
+    lengths = np.arange(x.durations.shape[0])[:, None]
+    enter, leave, both = edge_tables(x)
+    return (
+        x._replace(
+            durations=units(x.durations - lengths * slope),
+            tail=np.where(x.tail > -np.inf, 0.0, -np.inf),
+            transitions=units(x.transitions),
+            scores=units(x.scores.astype(np.float64)),
+            begin=units(x.begin),
+            finish=units(x.finish),
+        ),
+        Tables(
+            None if enter is None else units(enter - lengths * slope),
+            None if leave is None else units(leave - lengths * slope),
+            units(both - x.emissions.shape[0] * slope),
+        ),
+    )

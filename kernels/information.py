@@ -1,0 +1,99 @@
+"""Entropy, cross-entropy and divergence of distributions over whole segmentations, differentiable.
+
+A score is linear in the features of a segmentation (which label covers a position, which length a segment has ...),
+so `-E_p log q` is log Z of q minus q's scores weighed by p's expected features, the gradient of log Z of p. In float64
+the sums keep 1e-8 nats at a million positions. Their own gradients go through the Hessian product of `autograd.py`.
+"""
+
+from math import lcm
+
+import torch
+from torch import Tensor
+
+from .autograd import Gradient, log_partitions
+from .cpu.batch import Options
+from .errors import PotentialsError
+from .expansion import expand, uncensor
+from .potentials import Boundary, Potentials
+from .resolve import law_of, resolve
+
+
+def entropy(potentials: Potentials) -> Tensor:
+    """Return the entropy of every item's distribution over segmentations, in nats."""
+    return cross_entropy(potentials, potentials)
+
+
+def kl(p: Potentials, q: Potentials) -> Tensor:
+    """Return the divergence `E_p (log p - log q)` of every item, in nats."""
+    return cross_entropy(p, q) - entropy(p)
+
+
+def cross_entropy(p: Potentials, q: Potentials) -> Tensor:
+    """Return `-E_p log q` of every item, in nats; infinite where q forbids what p allows."""
+    for name in ("left", "right", "origin"):
+        if getattr(p, name) != getattr(q, name):
+            raise PotentialsError(f"{name}: expected {getattr(p, name)!r} as in p, got {getattr(q, name)!r} in q")
+    if p.emissions.shape != q.emissions.shape:
+        raise PotentialsError(f"emissions: expected {tuple(p.emissions.shape)} as in p, got {tuple(q.emissions.shape)} in q")
+    if p.transitions_by_duration or q.transitions_by_duration:
+        p, q = by_duration(p), by_duration(q)
+    p, q = expand(p).potentials, expand(q).potentials
+    items = range(p.emissions.shape[0]) if p.emissions.ndim == 3 else [0]
+    values = torch.stack([_one(*aligned(uncensor(p, b), uncensor(q, b))) for b in items])
+    return values if p.emissions.ndim == 3 else values[0]
+
+
+def _one(p: Potentials, q: Potentials) -> Tensor:
+    options = Options()
+    (p_leaves, p_layout), (q_leaves, q_layout) = resolve(p), resolve(q)
+    weight = torch.ones(1, dtype=torch.float64)
+    expected = Gradient.apply(p_layout, options, weight, *(x.double() for x in p_leaves))
+    score = sum((_product(mu, theta.double()) for mu, theta in zip(expected, q_leaves, strict=True)), weight.new_zeros(()))
+    return log_partitions(q_leaves, q_layout, options)[0] - score
+
+
+def _product(expected: Tensor, scores: Tensor) -> Tensor:
+    """Return the sum of expected features times scores, where never times forbidden is nothing."""
+    nothing = (expected == 0) & (scores == -torch.inf)
+    return torch.where(nothing, 0.0, expected * torch.where(nothing, 0.0, scores)).sum()
+
+
+def aligned(p: Potentials, q: Potentials) -> tuple[Potentials, Potentials]:
+    """Return both models over one set of features: the same K, periods, phases and boundary maps."""
+    laws = law_of(p), law_of(q)
+    phases = [x.transitions.reshape(-1, *x.transitions.shape[-2:]) for x in (p, q)]
+    P = lcm(len(phases[0]), len(phases[1]))
+    period = torch.tensor([lcm(int(a), int(b)) for a, b in zip(laws[0].period, laws[1].period, strict=True)])
+    longest = torch.maximum(torch.maximum(laws[0].longest, laws[1].longest), period)
+    out = []
+    for x, law, transitions, other in ((p, laws[0], phases[0], q), (q, laws[1], phases[1], p)):
+        silent = tuple(Boundary(torch.zeros_like(b.scores), b.types) for b in other.boundaries)
+        columns = []
+        for c in range(len(longest)):
+            rows = list(law.durations[: int(law.longest[c]) + 1, c])
+            for k in range(len(rows), int(longest.max()) + 1):
+                alive = law.tail[c] > -torch.inf and k <= longest[c]
+                rows.append(rows[k - int(law.period[c])] + law.tail[c] if alive else law.tail.new_full((), -torch.inf))
+            columns.append(torch.stack(rows))
+        out.append(
+            x._replace(
+                durations=torch.stack(columns, 1),
+                longest=longest,
+                period=period,
+                tail=law.tail * (period / law.period),
+                transitions=transitions.repeat(P // len(transitions), 1, 1),
+                first=law.first.repeat(P // len(law.first), 1),
+                boundaries=(*x.boundaries, *silent) if x is p else (*silent, *x.boundaries),
+            )
+        )
+    return out[0], out[1]
+
+
+def by_duration(p: Potentials) -> Potentials:
+    """Return a model whose transitions are given by duration, which every plain model without phases is too."""
+    if p.transitions_by_duration:
+        return p
+    transitions = p.transitions.reshape(-1, *p.transitions.shape[-2:])
+    if len(transitions) > 1:
+        raise PotentialsError("transitions: expected no phases beside a model with transitions by duration")
+    return p._replace(transitions=transitions.expand(len(p.durations), -1, -1), transitions_by_duration=True)

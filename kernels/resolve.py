@@ -1,0 +1,182 @@
+"""From the user's record to what the recursions read: every default filled in, edges turned into sources.
+
+`resolve` stays in torch, so gradients flow through it; `sequence` takes one item of the batch as numpy arrays.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from . import checks
+from .potentials import Potentials
+
+TOLERANCE = {torch.bfloat16: 2e-2, torch.float16: 5e-3}
+
+
+class Leaves(NamedTuple):
+    """The tensors that carry gradients; float64 but for emissions and boundary scores, which may be large."""
+
+    emissions: Tensor  # (B, T, C)
+    durations: Tensor  # (K + 1, C)
+    tail: Tensor  # (C,)
+    transitions: Tensor  # (P, C, C)
+    scores: Tensor  # (B, T + 1, n), all boundary maps side by side
+    first: Tensor  # (P, C) weights of virtual starts at a censored left edge; unused at an exact one
+    begin: Tensor  # (B, C) score of a segment that starts at an exact 0; unused at a censored one
+    finish: Tensor  # (B, C) score of a segment that ends at an exact T; unused at a censored one
+
+
+class Layout(NamedTuple):
+    """What has no gradient."""
+
+    longest: NDArray  # (C,) int64
+    period: NDArray  # (C,) int64
+    types: NDArray  # (M, C, C) int64, columns of `scores`, -1: none
+    columns: NDArray  # (M + 1,) int64
+    lengths: NDArray  # (B,) int64
+    left: str
+    right: str
+    origin: int
+    batched: bool
+
+
+class Sequence(NamedTuple):
+    """One item in numpy: what `naive` and the CPU kernels read."""
+
+    emissions: NDArray  # (T, C)
+    durations: NDArray  # (K + 1, C)
+    longest: NDArray  # (C,) int64
+    tail: NDArray  # (C,)
+    period: NDArray  # (C,) int64
+    transitions: NDArray  # (P, C, C)
+    scores: NDArray  # (T + 1, n)
+    types: NDArray  # (M, C, C) int64
+    columns: NDArray  # (M + 1,) int64
+    first: NDArray  # (P, C)
+    begin: NDArray  # (C,)
+    finish: NDArray  # (C,)
+    left: str
+    right: str
+    origin: int
+
+
+def _fixed_by_target(types: Tensor) -> bool:
+    return bool((types == types[:1]).all())
+
+
+class Law(NamedTuple):
+    """Durations and starts in float64 with every default filled in."""
+
+    durations: Tensor  # (K + 1, C), -inf beyond each label's longest
+    tail: Tensor  # (C,)
+    longest: Tensor  # (C,) int64, at least the period where there is a tail
+    period: Tensor  # (C,) int64
+    first: Tensor  # (P, C)
+
+
+def law_of(p: Potentials) -> Law:
+    """Return the duration law and the starts of a model."""
+    C, K = p.emissions.shape[-1], p.durations.shape[0] - 1
+    wide, device = torch.float64, p.emissions.device
+    tail = torch.full((C,), -torch.inf, dtype=wide, device=device) if p.tail is None else p.tail.to(wide)
+    period = torch.ones(C, dtype=torch.int64) if p.period is None else p.period.cpu().long()
+    longest = torch.full((C,), K) if p.longest is None else p.longest.cpu().long()
+    unused = torch.arange(K + 1)[:, None] > longest
+    unused[0] = True
+    durations = p.durations.to(wide).masked_fill(unused.to(device), -torch.inf)
+    # a tail reads p rows back: rows between K_c and p exist and are forbidden
+    reach = torch.where(tail.detach().cpu() > -torch.inf, torch.maximum(longest, period), longest)
+    durations = torch.nn.functional.pad(durations, (0, 0, 0, max(0, int(reach.max()) - K)), value=-torch.inf)
+    P = 1 if p.transitions_by_duration or p.transitions.ndim == 2 else p.transitions.shape[0]
+    first = torch.zeros(1, C, dtype=wide, device=device) if p.first is None else p.first.to(wide).reshape(-1, C)
+    return Law(durations, tail, reach, period, first.expand(P, C))
+
+
+def check_laws(p: Potentials, law: Law) -> None:
+    """Raise unless the duration laws can be summed beyond an edge, where one is censored."""
+    if "censored" in (p.left, p.right):
+        tolerance = TOLERANCE.get(p.durations.dtype, checks.NORMALISED)
+        checks.check_censoring(law.durations.detach(), law.longest, law.tail.detach(), law.period, tolerance)
+
+
+def resolve(p: Potentials, laws_checked: bool = False) -> tuple[Leaves, Layout]:
+    """Return the checked, complete form of the user's potentials."""
+    checks.check_types(p)
+    checks.check_shapes(p)
+    checks.check_values(p)
+    batched = p.emissions.ndim == 3
+    emissions = p.emissions if batched else p.emissions[None]
+    B, T, C = emissions.shape
+    law = law_of(p)
+    if not laws_checked:
+        check_laws(p, law)
+    transitions = p.transitions.to(torch.float64).reshape(-1, C, C)
+    lengths = torch.full((B,), T) if p.lengths is None else p.lengths.reshape(-1).cpu().long()
+    scores = [b.scores if batched else b.scores[None] for b in p.boundaries]
+    columns = np.cumsum([0] + [s.shape[-1] for s in scores])
+    types = [b.types.cpu().numpy() for b in p.boundaries]
+    layout = Layout(
+        longest=law.longest.numpy(),
+        period=law.period.numpy(),
+        types=np.array([np.where(t >= 0, t + columns[m], -1) for m, t in enumerate(types)], np.int64).reshape(-1, C, C),
+        columns=columns,
+        lengths=lengths.numpy(),
+        left=p.left,
+        right=p.right,
+        origin=p.origin,
+        batched=batched,
+    )
+    begin = law.first[p.origin % len(law.first)].expand(B, C)
+    finish = (law.first.new_zeros(C) if p.last is None else p.last.to(torch.float64)).expand(B, C)
+    for boundary, score in zip(p.boundaries, scores, strict=True):
+        begin = begin + known_side(score[:, 0], boundary.types)
+        finish = finish + known_side(score[torch.arange(B), lengths], boundary.types.T)
+    leaves = Leaves(
+        emissions=emissions,
+        durations=law.durations,
+        tail=law.tail,
+        transitions=transitions,
+        scores=torch.cat(scores, dim=-1) if scores else emissions.new_zeros(B, T + 1, 0),
+        first=law.first,
+        begin=begin,
+        finish=finish,
+    )
+    return leaves, layout
+
+
+def known_side(scores: Tensor, types: Tensor) -> Tensor:
+    """Return (B, C) what a map scores at an exact end: 0 unless the one known label (axis 1 of types) fixes its type."""
+    known = types[0].long().to(scores.device)
+    if not bool((types == types[:1]).all()):
+        return scores.new_zeros(len(scores), len(known), dtype=torch.float64)
+    return torch.where(known >= 0, scores.to(torch.float64)[:, known.clamp(min=0)], 0.0)
+
+
+def _numpy(x: Tensor) -> NDArray:
+    x = x.detach().cpu()
+    return (x.float() if x.dtype in (torch.bfloat16, torch.float16) else x).numpy()
+
+
+def sequence(leaves: Leaves, layout: Layout, item: int) -> Sequence:
+    """Return one item of the batch, cut to its length."""
+    T = int(layout.lengths[item])
+    return Sequence(
+        emissions=_numpy(leaves.emissions[item, :T]),
+        durations=_numpy(leaves.durations),
+        longest=layout.longest,
+        tail=_numpy(leaves.tail),
+        period=layout.period,
+        transitions=_numpy(leaves.transitions),
+        scores=_numpy(leaves.scores[item, : T + 1]),
+        types=layout.types,
+        columns=layout.columns,
+        first=_numpy(leaves.first),
+        begin=_numpy(leaves.begin[item]),
+        finish=_numpy(leaves.finish[item]),
+        left=layout.left,
+        right=layout.right,
+        origin=layout.origin,
+    )
