@@ -1,0 +1,54 @@
+"""How commands speak to the terminal: results on stdout, errors as one line on stderr, exit statuses."""
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+import click
+
+from semiseg import SemisegError
+
+
+def run(command: click.Command, args: Sequence[str] | None = None) -> int:
+    """Exit status of a command: 0 done, 1 bad input or a closed pipe, 2 wrong usage, 130 interrupted."""
+    try:
+        status = command.main(args, prog_name="semiseg", standalone_mode=False)
+        sys.stdout.flush()  # click deals with a pipe that closes earlier
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return 130
+    except BrokenPipeError:
+        # The interpreter flushes stdout once more when it ends, and would complain then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (SemisegError, ValueError) as error:
+        if not is_users(error):
+            raise
+        click.echo(f"semiseg: {' '.join(str(error).split())}", err=True)
+        return 1
+    return status if isinstance(status, int) else 0
+
+
+def is_users(error: Exception) -> bool:
+    """Whether the error speaks of the user's input: the family of semiseg, or a class that the kernels define.
+
+    Kernels import nothing upward and have their own; asking by name spares the import of torch.
+    """
+    return isinstance(error, SemisegError) or type(error).__module__.startswith("semiseg.kernels.")
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write rows to stdout: drawn as a table on a terminal, else as tab-separated lines under a header."""
+    if not sys.stdout.isatty():
+        for row in (columns, *rows):
+            click.echo("\t".join(str(cell) for cell in row))
+        return
+    from rich.console import Console  # 50 ms that piped output need not wait for
+    from rich.table import Table
+
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    Console().print(table)

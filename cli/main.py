@@ -1,0 +1,36 @@
+"""The program `semiseg`: a group of commands, each loaded when it is used."""
+
+import sys
+from importlib import import_module
+
+import click
+
+from semiseg import __version__
+
+from . import console
+
+COMMANDS = ("demo",)
+
+
+class CommandsOnUse(click.Group):
+    """Commands found by module name; the modules import click and the lazy names of semiseg, so help is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f".{cmd_name}", __package__).command
+        return command
+
+
+@click.group(cls=CommandsOnUse, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="semiseg")
+def group() -> None:
+    """Segment long sequences exactly, with the posterior of every call."""
+
+
+def main() -> None:
+    """Exit with the status of the command line."""
+    sys.exit(console.run(group))

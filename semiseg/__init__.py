@@ -1,0 +1,66 @@
+"""Exact, fast semi-Markov CRFs in PyTorch: segmentations of long sequences, with posteriors.
+
+Names are loaded when they are first used, so that `import semiseg` and `semiseg --help` do not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .errors import SemisegError
+
+if TYPE_CHECKING:
+    from .demo import CalledSegment, segment_example
+    from .kernels import (
+        Boundary,
+        InfeasibleError,
+        Marginals,
+        Potentials,
+        PotentialsError,
+        Segments,
+        Viterbi,
+        cross_entropy,
+        entropy,
+        kl,
+        log_partition,
+        marginals,
+        sample,
+        viterbi,
+    )
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Boundary",
+    "CalledSegment",
+    "InfeasibleError",
+    "Marginals",
+    "Potentials",
+    "PotentialsError",
+    "Segments",
+    "SemisegError",
+    "Viterbi",
+    "cross_entropy",
+    "entropy",
+    "kl",
+    "log_partition",
+    "marginals",
+    "sample",
+    "segment_example",
+    "viterbi",
+]
+
+_DEMO = {"CalledSegment", "segment_example"}
+
+
+def __getattr__(name: str) -> Any:
+    """The public name, from the module that defines it (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module 'semiseg' has no attribute {name!r}")
+    module = import_module("semiseg.demo" if name in _DEMO else "semiseg.kernels")
+    value = globals()[name] = getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    """Public names, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,5 @@
+"""The one family of errors that a user of the library or of the command line can cause."""
+
+
+class SemisegError(Exception):
+    """Something outside the program is wrong; the message is one line that says what was expected and what came."""
