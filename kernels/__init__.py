@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .cpu.stream import ViterbiStream
     from .errors import InfeasibleError, PotentialsError
     from .information import cross_entropy, entropy, kl
     from .operations import log_partition, marginals, sample, viterbi
@@ -24,6 +25,7 @@ _HOME = {
     "marginals": "operations",
     "sample": "operations",
     "viterbi": "operations",
+    "ViterbiStream": "cpu.stream",
     "Boundary": "potentials",
     "Potentials": "potentials",
     "Calls": "results",
@@ -43,6 +45,7 @@ __all__ = [
     "Report",
     "Segments",
     "Viterbi",
+    "ViterbiStream",
     "cross_entropy",
     "entropy",
     "kl",

@@ -12,3 +12,11 @@ class InfeasibleError(PotentialsError):
         super().__init__(message)
         self.item = item
         self.position = position
+
+
+class UndecidedError(RuntimeError):
+    """A stream's best paths have not met within the positions it may keep; `position` is the last one decided."""
+
+    def __init__(self, message: str, position: int):
+        super().__init__(message)
+        self.position = position

@@ -6,9 +6,9 @@ block it touches. The slope of a finite tail moves into the emissions first, sin
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from .compiled import compiled
 from .edges import Tables, edge_tables
 from .errors import PotentialsError
 from .resolve import Sequence
@@ -35,8 +35,8 @@ def integers(x: NDArray) -> NDArray:
     return np.where(np.isneginf(x), NEVER, np.where(np.isneginf(x), 0, x).astype(np.int64))
 
 
-@njit(cache=True, nogil=True)
-def round_rows(rows, slope, position, fine, skip, out):
+@compiled
+def round_rows(rows: NDArray, slope: NDArray, position: int, fine: NDArray, skip: int, out: NDArray) -> None:
     """Fill `out` with int64 emissions (NEVER: forbidden) of the rows behind the first `skip`; carry `fine` on.
 
     `position` is the absolute one of the first row, `fine` (C,) what the fractions have added up to since the last
@@ -68,8 +68,8 @@ def quantised_emissions(x: Sequence, start: int, stop: int) -> NDArray:
     return out
 
 
-@njit(cache=True, nogil=True)
-def largest_scores(rows):
+@compiled
+def largest_scores(rows: NDArray) -> tuple[float, float]:
     """Return the sum over rows, and the maximum, of a row's largest finite absolute value; nothing is copied."""
     total, highest = 0.0, 0.0
     for i in range(rows.shape[0]):
@@ -83,7 +83,7 @@ def largest_scores(rows):
     return total, highest
 
 
-def check_range(x: Sequence, xq: Sequence, tables: Tables, emissions: float, scores: float, length: int, item: int = 0):
+def check_range(x: Sequence, xq: Sequence, tables: Tables, emissions: float, scores: float, length: int) -> None:
     """Raise unless no sum along any path leaves int64.
 
     `emissions` bounds any path's sum of them in nats, `scores` a single boundary score; at most one segment begins at
@@ -95,7 +95,7 @@ def check_range(x: Sequence, xq: Sequence, tables: Tables, emissions: float, sco
     reach = (emissions + length * largest(slopes(x))) / UNIT + ends + length * (segment + 1)
     if not reach < LIMIT:
         raise PotentialsError(
-            f"item {item}: expected sums of finite scores below {LIMIT * UNIT:.3g} nats in fixed point, got up to "
+            f"emissions: expected sums of finite scores below {LIMIT * UNIT:.3g} nats in fixed point, got up to "
             f"{reach * UNIT:.3g} (forbidden is -inf, not a large number)"
         )
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from .results import Marginals, Segments, Viterbi
 WANTED = ("start", "end", "position", "transitions", "durations", "boundaries")
 
 
+@torch.compiler.disable
 def log_partition(
     potentials: Potentials, *, threads: int | None = None, chunks: int | None = None, warm_up: int | None = None
 ) -> Tensor:

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InfeasibleError, PotentialsError
+from .. import fixed
+from ..errors import InfeasibleError
 from ..expansion import contract
 from ..plan import Plan, plan
 from ..resolve import Layout, Leaves, Sequence, sequence
@@ -16,6 +17,7 @@ from .chunks import Chunks
 from .directions import Direction
 from .gradients import Gradients, combine, partition_and_gradients
 from .marginals import Part, Smoother, Wanted, final_partition
+from .sample import sample_item
 from .threads import pool
 from .viterbi import viterbi_item
 
@@ -123,6 +125,43 @@ def join(reports: list[Report]) -> Report:
     )
 
 
+def table(items: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]) -> Segments:
+    """Return segments of several items, (item, starts, ends, labels) each, as one table."""
+    item = np.concatenate([np.full(len(starts), b) for b, starts, _, _ in items])
+    columns = [np.concatenate([row[i] for row in items]) for i in (1, 2, 3)]
+    return Segments(*(torch.from_numpy(x.astype(np.int64)) for x in (item, *columns)))
+
+
+def viterbi(leaves: Leaves, layout: Layout, options: Options) -> tuple[Tensor, Segments, Report]:
+    """Return (B,) scores, the best segments of every item and the report."""
+
+    def work(item: int):
+        x = sequence(leaves, layout, item)
+        plan = plan_for(x, options, alone(layout), values=2)
+        return plan, viterbi_item(x, plan, pool(options.threads))
+
+    found = each_item(layout, options, work)
+    segments = table([(b, path.starts, path.ends, path.labels) for b, (_, path) in enumerate(found)])
+    scores = torch.tensor([path.score * fixed.UNIT for _, path in found], dtype=torch.float64)
+    device = leaves.emissions.device
+    report = join([Report(plan.chunks, *path.settled, 0.0) for plan, path in found])
+    return scores.to(device), Segments(*(x.to(device) for x in segments)), report
+
+
+def sample(leaves: Leaves, layout: Layout, options: Options, n: int, seed: int) -> list[Segments]:
+    """Return n samples of every item, each sample one table."""
+
+    def work(item: int):
+        x = sequence(leaves, layout, item)
+        # items draw from seeds of their own, the first from the seed itself
+        return sample_item(x, n, seed + item, plan_for(x, options, alone(layout), values=2), pool(options.threads))
+
+    found = each_item(layout, options, work)
+    device = leaves.emissions.device
+    draws = [table([(b, *samples[i]) for b, samples in enumerate(found)]) for i in range(n)]
+    return [Segments(*(x.to(device) for x in draw)) for draw in draws]
+
+
 class Asked(NamedTuple):
     """Segments to describe, with labels and concepts of the plain model."""
 
@@ -141,7 +180,7 @@ def marginals(
     by_duration = "transitions" in want and L != labels
     wanted = Wanted(
         position="position" in want,
-        changes=bool(want & {"transitions", "boundaries"}) and not by_duration,
+        changes="boundaries" in want or ("transitions" in want and not by_duration),
         durations="durations" in want or by_duration,
     )
     rows = {"start": T + 1, "end": T + 1, "position": T}

@@ -108,7 +108,9 @@ class Chunks:
             if start is None and seam == self.first(seam[0]):
                 start = direction.start()
             if start is None:
-                warm = Run(direction.blank(max(0, marks[0] - self.plan.warm_up)))
+                early = marks[0] - self.plan.warm_up
+                known = early <= 0 and self.starts[seam[0]] is None  # then the warm-up is the sequential run
+                warm = Run(direction.start() if known else direction.blank(max(0, early)))
                 travel(direction, warm, [marks[0]] if warm.end.position < marks[0] else [], keep=False)
                 start = warm.end
         run = Run(start._replace(offset=0))

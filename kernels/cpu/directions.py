@@ -14,7 +14,9 @@ from .. import fixed
 from ..edges import Tables, continued, virtual_rows
 from ..errors import InfeasibleError
 from ..resolve import Sequence
-from .forward import Model, advance
+from ..compiled import scratch
+from .forward import advance
+from .semirings import Model
 from .tiles import BLOCK
 
 STRIDE = 2048  # positions between snapshots, at least; a stride costs K * C to pack and unpack
@@ -108,7 +110,7 @@ class Direction:
     def step(self, state: State, stop: int) -> tuple[State, NDArray, NDArray]:
         """Return the state at `stop`, and alpha (from the next boundary on) and h relative to the offset on entry."""
         n, C = stop - state.position, len(self.x.longest)
-        alpha, h = np.empty((n, C), self.dtype), np.empty((n, C), self.dtype)
+        alpha, h = scratch((n, C), self.dtype), scratch((n, C), self.dtype)
         moved = State(stop, state.offset, *(a.copy() for a in state[2:]))
         a, b = state.position, stop
         base = advance(
@@ -172,4 +174,6 @@ def _model(x: Sequence, reverse: bool, tables: Tables | None, dtype: np.dtype, n
         columns=x.columns,
         enter=enter,
         never=never,
+        floor=never if tables is None else never // 2,
+        empty=0.0 if tables is None else never,
     ), weights

@@ -7,7 +7,7 @@ all of both gives the partition from local quantities alone, so its rounding doe
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from ..compiled import compiled, scratch
 from numpy.typing import NDArray
 
 from .directions import Direction, State
@@ -15,16 +15,16 @@ from .tiles import BLOCK, TRUSTED, add_logs, add_products, exact_sum, weigh
 from .transition import begin_log
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def reach_back(model, weights, ring, folded, out_ring, out_folded):
     """Fill, for the state of the other side, each open segment's log sum over where it ends on this side.
 
     `out_ring[c, R - 1 - i]` belongs to the segment that began `i + 1` positions beyond the boundary.
     """
     C, R = ring.shape
-    w = np.empty(R, ring.dtype)
-    refs = np.empty(R // BLOCK)
-    buffer = np.empty(BLOCK, ring.dtype)
+    w = scratch(R, ring.dtype)
+    refs = scratch(R // BLOCK, np.float64)
+    buffer = scratch(BLOCK, ring.dtype)
     out_ring[:] = -np.inf
     out_folded[:] = -np.inf
     for c in range(C):
@@ -74,16 +74,16 @@ class Ahead(NamedTuple):
 def begin(direction: Direction, state: State) -> NDArray:
     """Return h at the state's boundary: what begins there, given all that came before in this direction."""
     model, t = direction.model, state.position
-    h = np.empty(len(model.top), direction.dtype)
+    h = scratch(len(model.top), direction.dtype)
     scores = direction.scores(t, t + 1)[0]
-    factors = np.empty(len(scores) + len(model.types), direction.dtype)
-    begin_log(model, direction.phase(t) % len(model.transitions), scores, state.alpha, state.entry, factors, h)
+    factors = scratch(len(scores) + len(model.types), direction.dtype)
+    begin_log(model, direction.weights, direction.phase(t) % len(model.transitions), scores, state.alpha, state.entry, factors, h)
     return h
 
 
 def ahead(direction: Direction, state: State) -> Ahead:
     """Return what the state of one direction means to the entries of a state of the other."""
-    ring, folded = np.empty_like(state.ring), np.empty_like(state.folded)
+    ring, folded = scratch(state.ring.shape, state.ring.dtype), scratch(state.folded.shape, state.folded.dtype)
     reach_back(direction.model, direction.weights, state.ring, state.folded, ring, folded)
     return Ahead(begin(direction, state), ring, folded)
 

@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from ..compiled import compiled, scratch
 from numpy.typing import NDArray
 
 from .directions import Direction, State
-from .tiles import BLOCK, FAST, add_logs
+from .tiles import BLOCK, add_logs
 from .transition import arc_score
 
 NEGLIGIBLE = -60.0  # log posterior below which a pair is not counted
@@ -54,7 +54,7 @@ def positions(p: Panel, start: NDArray, end: NDArray, emissions: NDArray) -> NDA
     return out
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def count_changes(model, scores, phase, first, alpha, f, partition, transitions, kinds):
     """Add the posterior of every label change at the panel's boundaries to `transitions[phase]` and `kinds[t, type]`.
 
@@ -84,7 +84,7 @@ def count_changes(model, scores, phase, first, alpha, f, partition, transitions,
                         kinds[t, kind] += posterior
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fast=True)
 def correlate(weights, targets, lag, out):
     """Add `weights[i] * targets[j]` to `out[lag + j - i]`."""
     for i in range(weights.shape[0]):
@@ -95,7 +95,7 @@ def correlate(weights, targets, lag, out):
                 row[j] += w * targets[j]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _normalised(x, out):
     """Fill `out` with exp(x - top) and return top, the largest real part (-inf: nothing is alive)."""
     top = -np.inf
@@ -106,7 +106,7 @@ def _normalised(x, out):
     return top
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def count_durations(model, weights, emissions, ring, folded, h, ring_right, folded_right, beta, partition, counts, steps):
     """Add the expected number of segments that end inside the panel to `counts[k, c]`, tails to their row and `steps`.
 
@@ -123,7 +123,7 @@ def count_durations(model, weights, emissions, ring, folded, h, ring_right, fold
         G = np.full(n + R + p, -np.inf).astype(h.dtype)
         S = h.dtype.type(0)
         g[:R] = ring[c]
-        sums = np.empty(n + 1, h.dtype)
+        sums = scratch(n + 1, h.dtype)
         sums[0] = 0
         segment = np.zeros(n + 1, np.int64)  # how many cuts lie before a boundary
         for t in range(n):
@@ -151,15 +151,15 @@ def count_durations(model, weights, emissions, ring, folded, h, ring_right, fold
             piece_start = piece_end + 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _piece(
     model, weights, c, g, low, R, G, begin, end, n, folded, ring_right, folded_right, total, partition, counts, steps,
     V, lam, K, p,
 ):  # fmt: skip
     """Count the segments of one label between two cuts; see `count_durations`."""
-    w = np.empty(BLOCK, g.dtype)
-    x = np.empty(BLOCK, g.dtype)
-    local = np.empty(2 * BLOCK, g.dtype)
+    w = scratch(BLOCK, g.dtype)
+    x = scratch(BLOCK, g.dtype)
+    local = scratch(2 * BLOCK, g.dtype)
     if p > 0:
         Q = np.full(end - begin + p, -np.inf).astype(g.dtype)  # Q[i] at boundary begin + 1 + i
         if end == n:

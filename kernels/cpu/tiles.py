@@ -7,17 +7,16 @@ float64 throughout: one AVX-512 core does 2e10 pairs a second, and its 1,400 nat
 """
 
 import numpy as np
-from numba import njit
+from ..compiled import compiled
 
 BLOCK = 64  # outputs of a tile and sources of a weight block; 32 is 10 % slower, 128 gains nothing
 # Every lost product is below 1e-308 * e^60 (see HEADROOM), so a sum above this is exact to rounding.
 TRUSTED = 1e-250
 HEADROOM = 60.0  # nats a source inside the tile may exceed the tile's reference before it is rescaled
 
-FAST = {"contract", "reassoc", "nsz"}
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fast=True)
 def add_products(weights, scale, table, first_k, acc):
     """Add `scale * weights[i] * table[first_k - i + j]` over sources `i` to every output `acc[j]`."""
     n = weights.shape[0]
@@ -46,7 +45,7 @@ def add_products(weights, scale, table, first_k, acc):
         i += 1
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@compiled(fast=True)
 def take_maxima(sources, table, first_k, acc):
     """Raise every output `acc[j]` to the largest `sources[i] + table[first_k - i + j]` over sources `i`."""
     n = sources.shape[0]
@@ -70,7 +69,7 @@ def take_maxima(sources, table, first_k, acc):
         i += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def weigh(g, weights):
     """Fill `weights` with `exp(g - ref)` and return `ref`, the largest real part of `g` (-inf: none alive)."""
     ref = -np.inf
@@ -85,7 +84,7 @@ def weigh(g, weights):
     return ref
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def exact_sum(g, table, k):
     """Return `logsumexp_i g[i] + table[k - i]`, taken in the log domain."""
     best = -np.inf
@@ -101,7 +100,7 @@ def exact_sum(g, table, k):
     return best + np.log(total)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_logs(a, b):
     """Return `log(exp(a) + exp(b))`."""
     if a.real < b.real:

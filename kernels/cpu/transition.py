@@ -1,12 +1,12 @@
 """From what ends at a boundary to what begins there: the C x C step, once a position and outside the duration loop."""
 
 import numpy as np
-from numba import njit
+from ..compiled import compiled
 
-from .tiles import FAST, TRUSTED
+from .tiles import TRUSTED
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def arc_score(model, phase, scores, source, target):
     """Return the score of one label change: transition plus every boundary map that scores it."""
     x = model.transitions[phase, source, target]
@@ -17,7 +17,7 @@ def arc_score(model, phase, scores, source, target):
     return x
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def begin_exactly(model, phase, scores, alpha, c):
     """Return `logsumexp_{c'} alpha[c'] + A[c', c] + B`, taken in the log domain over the allowed arcs."""
     best = -np.inf
@@ -37,8 +37,8 @@ def begin_exactly(model, phase, scores, alpha, c):
     return best + np.log(total)
 
 
-@njit(cache=True, nogil=True)
-def weigh_scores(model, scores, factors):
+@compiled
+def weigh_scores(columns, scores, factors):
     """Fill `factors` with the boundary scores of one position as weights, and return their common log reference.
 
     Each map has its own reference; a change it does not score has the weight of score 0 under that reference and lies
@@ -46,37 +46,39 @@ def weigh_scores(model, scores, factors):
     """
     total = 0.0
     n = scores.shape[0]
-    for m in range(model.types.shape[0]):
+    for m in range(columns.shape[0] - 1):
         ref = 0.0
-        for i in range(model.columns[m], model.columns[m + 1]):
+        for i in range(columns[m], columns[m + 1]):
             ref = max(ref, scores[i].real)
-        for i in range(model.columns[m], model.columns[m + 1]):
+        for i in range(columns[m], columns[m + 1]):
             factors[i] = np.exp(scores[i] - ref) if scores[i].real > -np.inf else 0
         factors[n + m] = np.exp(-ref)
         total += ref
     return total
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
-def spread(model, phase, factors, source_weight, source, out):
-    """Add `source_weight` times the weight of every change out of `source` to `out[target]`."""
-    row = model.transition_weights[phase, source]
-    maps = model.types.shape[0]
+@compiled(fast=True)
+def spread(weights, types, factors, alpha, ref, out):
+    """Add to `out[target]` the weights of all changes into it, out of every label with a live `alpha`."""
+    maps = types.shape[0]
     n = factors.shape[0] - maps
-    if maps == 0:
-        for c in range(out.shape[0]):
-            out[c] += source_weight * row[c]
-    else:
-        for c in range(out.shape[0]):
-            x = source_weight * row[c]
-            for m in range(maps):
-                kind = model.types[m, source, c]
-                x *= factors[kind if kind >= 0 else n + m]
-            out[c] += x
+    for source in range(alpha.shape[0]):
+        if alpha[source].real - ref > -700.0:
+            weight = np.exp(alpha[source] - ref)
+            if maps == 0:
+                for c in range(out.shape[0]):
+                    out[c] += weight * weights[source, c]
+            else:
+                for c in range(out.shape[0]):
+                    x = weight * weights[source, c]
+                    for m in range(maps):
+                        kind = types[m, source, c]
+                        x *= factors[kind if kind >= 0 else n + m]
+                    out[c] += x
 
 
-@njit(cache=True, nogil=True)
-def begin_log(model, phase, scores, alpha, entry, factors, h):
+@compiled
+def begin_log(model, weights, phase, scores, alpha, entry, factors, h):
     """Fill `h[c] = log(exp(entry[c]) + sum_{c'} exp(alpha[c'] + A[c', c] + B))`."""
     C = alpha.shape[0]
     if model.sparse:
@@ -89,10 +91,8 @@ def begin_log(model, phase, scores, alpha, entry, factors, h):
         for c in range(C):
             h[c] = 0
         if ref > -np.inf:
-            total = ref + model.transition_ref + weigh_scores(model, scores, factors)
-            for source in range(C):
-                if alpha[source].real - ref > -700.0:
-                    spread(model, phase, factors, np.exp(alpha[source] - ref), source, h)
+            total = ref + model.transition_ref + weigh_scores(model.columns, scores, factors)
+            spread(model.transition_weights[phase], model.types, factors, alpha, ref, h)
             for c in range(C):
                 if h[c].real > TRUSTED:
                     h[c] = np.log(h[c]) + total
@@ -110,8 +110,8 @@ def begin_log(model, phase, scores, alpha, entry, factors, h):
                 h[c] = top + np.log(np.exp(h[c] - top) + np.exp(entry[c] - top))
 
 
-@njit(cache=True, nogil=True)
-def begin_max(model, phase, scores, alpha, entry, h):
+@compiled
+def begin_max(model, weights, phase, scores, alpha, entry, factors, h):
     """Fill `h[c] = max(entry[c], max_{c'} alpha[c'] + A[c', c] + B)`; sums at or below the floor become `never`."""
     floor = model.never // 2
     for c in range(alpha.shape[0]):

@@ -1,0 +1,297 @@
+"""What is known about given segments of one sequence: their posteriors, and credible intervals of their boundaries.
+
+One sweep over the panels; a call asks at most those its segment touches, and those its tail's mass comes from. All
+scores of a panel are relative to its own partition, so nothing here loses digits with the length of the sequence.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..edges import Tables, edge_tables
+from .laws import UNRESOLVED, Side, deal_out, gather, laws, settle_law, survey
+from .marginals import Smoother
+from .meeting import ahead
+from .posteriors import Panel, ends, positions, starts
+
+SIDES = 8  # panels kept for folded rows that are dealt out far from their calls
+
+
+class Described(NamedTuple):
+    """The fields of `results.Calls`, as arrays."""
+
+    start: NDArray  # (N,)
+    end: NDArray
+    segment: NDArray
+    label: NDArray
+    start_low: NDArray  # (N,) int64
+    start_high: NDArray
+    start_mass: NDArray
+    end_low: NDArray
+    end_high: NDArray
+    end_mass: NDArray
+
+
+class Found(NamedTuple):
+    """What one panel adds to calls (by number); the other arrays go with the numbers beside them."""
+
+    touched: NDArray  # calls that cover positions of the panel
+    covered: NDArray  # posterior of the concept, summed over those positions
+    emission: NDArray  # (., L) sum of emissions over those positions, -inf at a cut
+    begun: NDArray  # calls that start in the panel
+    start: NDArray
+    before: NDArray  # (., L) h at the start less the panel's partition
+    ended: NDArray  # calls that end in the panel
+    end: NDArray
+    behind: NDArray  # (., L) beta at the end
+    middle: NDArray  # calls whose middle is in the panel
+    interval: NDArray  # (., 4) int64: start low, high, end low, high
+    mass: NDArray  # (., 2)
+
+
+def describe(
+    smoother: Smoother,
+    starts: NDArray,
+    ends: NDArray,
+    labels: NDArray,
+    concepts: NDArray | None = None,
+    level: float = 0.95,
+) -> Described:
+    """Return what is known about the segments `[starts, ends)` of `labels`.
+
+    `concepts[c]` (default: c) is the concept of label c; posteriors are summed over the labels of a call's concept.
+    The intervals are those of the segment that covers `(start + end - 1) // 2`, given that it is of the concept.
+    """
+    return _Survey(smoother, starts, ends, labels, concepts, level).describe()
+
+
+class _Survey:
+    """All calls of one sequence, numbered by their start."""
+
+    def __init__(self, smoother: Smoother, starts, ends, labels, concepts, level: float):
+        self.smoother, self.level = smoother, level
+        self.order = np.argsort(starts, kind="stable")
+        self.starts, self.ends = np.asarray(starts, np.int64)[self.order], np.asarray(ends, np.int64)[self.order]
+        self.labels = np.asarray(labels, np.int64)[self.order]
+        self.middles = (self.starts + self.ends - 1) // 2
+        C = len(smoother.x.longest)
+        concepts = np.arange(C) if concepts is None else np.asarray(concepts)
+        names, self.concept = np.unique(concepts, return_inverse=True)
+        self.members = [np.flatnonzero(self.concept == k) for k in range(len(names))]
+        # labels of each concept side by side, -1 behind the last
+        self.table = np.full((len(names), max(map(len, self.members))), -1)
+        for k, members in enumerate(self.members):
+            self.table[k, : len(members)] = members
+        self.reached = np.maximum.accumulate(self.ends)  # in order, so that calls are found by bisection
+        self.panels = list(smoother.chunks.panels())
+        self.closed = [
+            edge == "censored" and (len(smoother.chunks.starts) < 2 or smoother.chunks.starts[way] is None)
+            for way, edge in enumerate((smoother.x.left, smoother.x.right))
+        ]
+        self.lead = int((smoother.forward.model.longest + smoother.forward.model.period).max())
+        self.walk: Callable = lru_cache(SIDES)(self._walk)
+
+    def describe(self) -> Described:
+        N, L = len(self.starts), self.table.shape[1]
+        out = Described(*(np.zeros(N) for _ in range(4)), *(np.zeros(N, t) for t in (int, int, float) * 2))
+        emission, before, behind = np.zeros((N, L)), np.zeros((N, L)), np.zeros((N, L))
+        backward = np.zeros(N)  # offset of backward scores at the end, less that at the start
+        constants = self.smoother.chunks.constants(1)
+        pool = self.smoother.pool
+        busy = [k for k, (_, u, v) in enumerate(self.panels) if self._near(u, v).size]
+        width = 2 * pool._max_workers
+        for i in range(0, len(busy), width):
+            for k, found in zip(busy[i : i + width], pool.map(self._panel, busy[i : i + width]), strict=False):
+                out.label[found.touched] += found.covered
+                emission[found.touched] += found.emission
+                out.start[found.begun], before[found.begun] = found.start, found.before
+                out.end[found.ended], behind[found.ended] = found.end, found.behind
+                backward[found.begun] -= constants[self.panels[k][0]]
+                backward[found.ended] += constants[self.panels[k][0]]
+                bounds = out.start_low, out.start_high, out.end_low, out.end_high
+                for field, values in zip(bounds, found.interval.T, strict=True):
+                    field[found.middle] = values
+                out.start_mass[found.middle], out.end_mass[found.middle] = found.mass.T
+        out.label[:] /= self.ends - self.starts
+        out.segment[:] = self._segments(before, emission, behind + backward[:, None])
+        back = np.argsort(self.order)
+        return Described(*(field[back] for field in out))
+
+    def _near(self, u: int, v: int) -> NDArray:
+        """Return the calls that cover a position of [u, v)."""
+        low, high = np.searchsorted(self.reached, u, "right"), np.searchsorted(self.starts, v)
+        return low + np.flatnonzero(self.ends[low:high] > u)
+
+    def _summed(self, rows: NDArray, calls: NDArray) -> NDArray:
+        """Return the sum over each call's concept of its row of (., C) values."""
+        return self._chosen(rows, calls, 0.0).sum(1)
+
+    def _chosen(self, rows: NDArray, calls: NDArray, absent: float) -> NDArray:
+        """Return (., L): the columns of each call's concept."""
+        table = self.table[self.concept[self.labels[calls]]]
+        return np.where(table >= 0, np.take_along_axis(rows, table, 1), absent)
+
+    def _panel(self, k: int) -> Found:
+        """Return what one panel knows of its calls."""
+        smoother, (chunk, u, v) = self.smoother, self.panels[k]
+        p = smoother.panel(chunk, u, v)
+        x = smoother.forward.emissions(u, v)
+        start, end = starts(p), ends(p)
+        position = positions(p, start, end, x)
+        calls = self._near(u, v)
+        a, b = np.maximum(self.starts[calls], u) - u, np.minimum(self.ends[calls], v) - u
+        sums = lambda y: np.concatenate([np.zeros((1, y.shape[1])), np.cumsum(y, 0)])  # noqa: E731
+        cuts, covered, emission = x == -np.inf, sums(position), sums(np.where(x == -np.inf, 0, x))
+        cuts = sums(cuts)
+        emission = np.where(cuts[b] > cuts[a], -np.inf, emission[b] - emission[a])
+        begun = calls[(self.starts[calls] >= u)]
+        ended = calls[(self.ends[calls] <= v)]
+        middle = calls[(self.middles[calls] >= u) & (self.middles[calls] < v)]
+        s, t = self.starts[begun] - u, self.ends[ended] - u - 1
+        begins, finishes = self._summed(start[s], begun), self._summed(end[t], ended)
+        if smoother.x.left == "censored":  # a first segment may have begun before
+            begins[self.starts[begun] == 0] = 0
+        if smoother.x.right == "censored":
+            finishes[self.ends[ended] == smoother.length] = 0
+        interval, mass = self._intervals(k, p, position, middle)
+        return Found(
+            calls, self._summed(covered[b] - covered[a], calls), self._chosen(emission, calls, -np.inf),
+            begun, begins, self._before(p, begun),
+            ended, finishes, self._behind(p, ended),
+            middle, interval, mass,
+        )  # fmt: skip
+
+    def _before(self, p: Panel, calls: NDArray) -> NDArray:
+        """Return (., L): what comes before each call, the panel's partition taken off."""
+        s = self.starts[calls] - p.u
+        rows = p.h[s]
+        if self.smoother.x.left == "censored":  # the virtual starts' weights are in the survival sums
+            rows[self.starts[calls] == 0] = 0
+        return self._chosen(rows - p.partition, calls, -np.inf)
+
+    def _behind(self, p: Panel, calls: NDArray) -> NDArray:
+        """Return (., L): what comes behind each call."""
+        rows = p.beta[self.ends[calls] - p.u]
+        if self.smoother.x.right == "censored":
+            rows[self.ends[calls] == self.smoother.length] = 0
+        return self._chosen(rows, calls, -np.inf)
+
+    def _segments(self, before: NDArray, emission: NDArray, behind: NDArray) -> NDArray:
+        """Return the posterior of exactly each segment, summed over its concept."""
+        x, T = self.smoother.x, self.smoother.length
+        tables: Tables = edge_tables(x)
+        table = self.table[self.concept[self.labels]]
+        c, k = np.maximum(table, 0), (self.ends - self.starts)[:, None]
+        steps = np.maximum(-(-(k - x.longest[c]) // x.period[c]), 0)
+        rows = np.minimum(k - steps * x.period[c], x.longest[c])
+        beyond = np.where(steps > 0, np.maximum(steps, 1) * x.tail[c], 0.0)
+        first, last = (self.starts == 0)[:, None], (self.ends == T)[:, None]
+        length = x.durations[rows, c]
+        if tables.enter is not None:
+            length = np.where(first, tables.enter[rows, c], length)
+        if tables.leave is not None:
+            length = np.where(last, tables.leave[rows, c], length)
+        length = length + beyond
+        if tables.enter is not None and tables.leave is not None:
+            length = np.where(first & last, tables.both[c], length)
+        return np.where(table >= 0, np.exp(before + emission + length + behind), 0.0).sum(1)
+
+    def _intervals(self, k: int, p: Panel, position: NDArray, calls: NDArray) -> tuple[NDArray, NDArray]:
+        """Return the bounds (., 4) and masses (., 2) of the intervals of calls whose middle is in the panel."""
+        interval, mass = np.zeros((len(calls), 4), int), np.zeros((len(calls), 2))
+        if not calls.size:
+            return interval, mass
+        near = int(self.middles[calls].min() - p.u) < self.lead, int(p.v - self.middles[calls].max()) <= self.lead
+        bounds = [self._bounds(p, way, self.panels[k][0], near[way]) for way in range(2)]
+        inside = self._summed(position[self.middles[calls] - p.u], calls)
+        for concept in np.unique(self.concept[self.labels[calls]]):
+            own = np.flatnonzero(self.concept[self.labels[calls]] == concept)
+            interval[own], mass[own] = self._concept(k, p, bounds, self.members[concept], calls[own], inside[own])
+        return interval, mass
+
+    def _concept(self, k: int, p: Panel, bounds, labels: NDArray, calls: NDArray, inside: NDArray):
+        """Return bounds and masses for the calls of one concept."""
+        forward = self.smoother.forward
+        state, h, x = (p.before, p.behind), (p.h, p.beta[:0:-1]), forward.emissions(p.u, p.v)
+        sides = [self._side(way, p.u, p.v, state[way], h[way], x[:: 1 - 2 * way], labels) for way in range(2)]
+        bounds = [bound[labels] for bound in bounds]
+        m = self.middles[calls]
+        low, high = np.zeros((len(calls), 2), int), np.zeros((len(calls), 2), int)
+        mass, final = np.zeros((len(calls), 2)), np.zeros((len(calls), 2), bool)
+        common = forward.model, forward.weights, labels, *sides, *bounds
+        survey(*common, m + 1 - p.u, inside, self.level, low, high, mass, final)
+        for i in np.flatnonzero(~final.all(1)):
+            law = [np.empty(p.v - p.u + self.lead + 1) for _ in range(2)]
+            rest = [np.zeros((len(labels), max(1, int(forward.model.period.max())))) for _ in range(2)]
+            reach = laws(*common, m[i] + 1 - p.u, inside[i], law[0], rest[0], law[1], rest[1])
+            for way in np.flatnonzero(~final[i]).tolist():
+                end = m[i] + 1 if way == 0 else self.smoother.length - m[i]
+                low[i, way], high[i, way], mass[i, way] = self._far(
+                    way, k, labels, sides[way].begin, end, law[way][: reach[way]], rest[way]
+                )
+        interval = np.stack([m - high[:, 0], m - low[:, 0], m + 1 + low[:, 1], m + 1 + high[:, 1]], 1)
+        none = high[:, 0] < 0  # nothing of the concept covers the middle
+        interval[none] = np.stack([self.starts[calls]] * 2 + [self.ends[calls]] * 2, 1)[none]
+        return interval, mass
+
+    def _bounds(self, p: Panel, way: int, chunk: int, near: bool) -> NDArray:
+        """Return (C, lead + n) upper bounds of the log posterior of every source of a `Side`."""
+        n, C, chunks, lead = p.v - p.u, len(p.shares), self.smoother.chunks, self.lead
+        out = np.zeros((C, lead + n))
+        out[:, lead:] = (p.h + p.f if way == 0 else (p.alpha + p.beta)[:0:-1]).T - p.partition
+        if near:  # sources before the panel: the posterior of segments that cross its first boundary
+            here = (p.before, p.behind)[way]
+            there = chunks.state(1 - way, chunk, (p.u, p.v)[way])
+            beyond = ahead(chunks.directions[1 - way], there)
+            ring = here.ring + beyond.ring + (here.offset + there.offset - p.partition)
+            rows = min(lead, ring.shape[1])
+            out[:, lead - rows : lead] = ring[:, ring.shape[1] - rows :]
+        return out
+
+    def _side(self, way: int, u: int, v: int, state, h: NDArray, emissions: NDArray, labels: NDArray) -> Side:
+        """Return the open segments of some labels in one panel, h and emissions in order of travel."""
+        n, L, model = v - u, len(labels), self.smoother.forward.model
+        side = Side(
+            begin=u if way == 0 else self.smoother.length - v, closed=self.closed[way],
+            g=np.empty((L, self.lead + n)), chain=np.empty((L, self.lead + n)),
+            S=np.empty((L, n + 1)), low=np.empty((L, n + 1), int),
+        )  # fmt: skip
+        for i, c in enumerate(labels):
+            gather(
+                model.longest[c], model.period[c], model.tail[c], state.ring[c] + state.offset,
+                state.folded[c] + state.offset, h[:, c], emissions[:, c], *(a[i] for a in side[2:]),
+            )  # fmt: skip
+        return side
+
+    def _walk(self, way: int, k: int, labels: tuple[int, ...]) -> Side:
+        """Return one side of another panel."""
+        chunks, (chunk, u, v) = self.smoother.chunks, self.panels[k]
+        direction = chunks.directions[way]
+        a, b = (u, v) if way == 0 else (direction.length - v, direction.length - u)
+        state, h = chunks.state(way, chunk, (u, v)[way]), chunks.values(way, chunk, u, v).h
+        return self._side(way, u, v, state, h, direction.emissions(a, b), np.array(labels))
+
+    def _far(self, way: int, k: int, labels: NDArray, begin: int, end: int, law: NDArray, rest: NDArray):
+        """Return an interval whose law reaches through the tail into panels further back."""
+        model = self.smoother.forward.model
+        while True:
+            k += 2 * way - 1
+            side = self.walk(way, k, tuple(labels.tolist()))
+            old, rest = rest, np.zeros_like(rest)
+            reach = len(law)
+            law = np.concatenate([law, np.empty(end - side.begin + self.lead + 1 - reach)])
+            for i, c in enumerate(labels):
+                K, p = int(model.longest[c]), int(model.period[c])
+                least = UNRESOLVED / (max(1, p) * len(labels))
+                for row in np.flatnonzero(old[i]):
+                    reach = deal_out(
+                        side.g[i], side.chain[i], side.low[i], side.begin, side.closed, K, p, model.tail[c],
+                        begin - side.begin - K - p + row, old[i, row], least, end, law, reach, rest[i],
+                    )  # fmt: skip
+            law, begin = law[:reach], side.begin
+            *found, final = settle_law(model, labels, side, end - begin, law, reach, rest, self.level, way == 0)
+            if final:
+                return found

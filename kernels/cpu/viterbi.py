@@ -1,0 +1,97 @@
+"""The best segmentation of one sequence, in fixed point: the same for every chunk, thread and device."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import fixed
+from ..plan import Plan
+from ..resolve import Sequence
+from ..seams import Settled
+from .chunks import Chunks
+from .directions import Direction
+from .trace import LOST, Laws, close_max, forward, laws, stretches, walk_max
+
+PIECE = 16 * fixed.GRID  # positions at a time where only sums are wanted
+
+
+class Path(NamedTuple):
+    """Score in fixed-point units (times `fixed.UNIT`: nats), and the segments from left to right."""
+
+    score: int
+    starts: NDArray  # (N,) int64
+    ends: NDArray
+    labels: NDArray
+    settled: Settled
+
+
+def max_laws(direction: Direction) -> Laws:
+    """Return the laws of a direction in fixed point."""
+    tables = direction.tables
+    assert tables is not None
+    columns = len(direction.x.durations)
+    enter, leave = (None if t is None else fixed.integers(t).T for t in tables[:2])
+    return laws(direction.model.table[:, :columns], enter, leave, fixed.integers(tables.both), direction.model)
+
+
+def viterbi_item(x: Sequence, plan: Plan, pool: ThreadPoolExecutor) -> Path:
+    """Return the best segmentation of one sequence and its score, ties read from the right (see `naive_viterbi`)."""
+    T = x.emissions.shape[0]
+    # boundary scores are rounded where they are read: no copy of them all
+    xq, tables = fixed.quantised(x._replace(scores=x.scores[:0]))
+    fixed.check_range(x, xq, tables, _emission_bound(x, pool), fixed.largest_scores(x.scores)[1], T)
+    direction = Direction(xq, tables=tables, source=x)
+    chunks = Chunks([direction], plan, pool)
+    forward(direction, chunks)
+    law = max_laws(direction)
+
+    constants = [int(constant.real) for constant in chunks.constants(0)]
+    chunk = plan.chunks - 1
+    state = chunks.runs[0, chunk].end
+    offset = int(state.offset.real)
+    shift = offset + constants[chunk]
+    both = None
+    if x.right == "censored":
+        both = fixed.integers(tables.both)
+        if (both > fixed.NEVER).any():
+            both = _both(both, x, pool) - shift
+    cursor = np.array(close_max(state, law, fixed.integers(xq.finish), both, T), np.int64)
+    score = int(cursor[4]) + shift + (int(xq.finish[cursor[0]]) if both is None else 0)
+    cursor[4] += offset
+
+    segments = []
+    for i, stretch in stretches(chunks, pool):
+        cursor[4] += constants[chunk] - constants[i]
+        chunk = i
+        out = np.empty((len(stretch.h), 3), np.int64)
+        found = walk_max(direction.model, law, *stretch, cursor, out)
+        if found == LOST:
+            raise AssertionError(f"traceback lost near position {stretch.u}: forward scores contradict each other")
+        segments.append(out[:found].copy())
+        if cursor[1] == 0:
+            break
+    starts, ends, labels = np.ascontiguousarray(np.concatenate(segments)[::-1].T)
+    return Path(score, starts, ends, labels, chunks.settled)
+
+
+def _pieces(T: int) -> list[tuple[int, int]]:
+    return [(a, min(T, a + PIECE)) for a in range(0, T, PIECE)]
+
+
+def _emission_bound(x: Sequence, pool: ThreadPoolExecutor) -> float:
+    """Return what the emissions along any path add up to at most."""
+    sums = pool.map(lambda piece: fixed.largest_scores(x.emissions[slice(*piece)])[0], _pieces(len(x.emissions)))
+    return sum(sums)
+
+
+def _both(both: NDArray, x: Sequence, pool: ThreadPoolExecutor) -> NDArray:
+    """Return each label's score of one segment over the whole sequence, NEVER where a cut forbids it."""
+
+    def add(piece: tuple[int, int]) -> tuple[NDArray, NDArray]:
+        e = fixed.quantised_emissions(x, *piece)
+        return e.sum(0), e.min(0) > fixed.NEVER
+
+    sums, alive = zip(*pool.map(add, _pieces(len(x.emissions))), strict=True)
+    return np.where(np.all(alive, axis=0) & (both > fixed.NEVER), both + np.sum(sums, axis=0), fixed.NEVER)
