@@ -8,12 +8,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .autograd import log_partition
+    from .cpu.directions import State
     from .cpu.stream import ViterbiStream
     from .errors import InfeasibleError, PotentialsError
     from .information import cross_entropy, entropy, kl
-    from .operations import log_partition, marginals, sample, viterbi
+    from .operations import marginals, sample, viterbi
     from .potentials import Boundary, Potentials
     from .results import Calls, Marginals, Report, Segments, Viterbi
+    from .stream import Stream, backward, forward, posteriors
 
 _HOME = {
     "InfeasibleError": "errors",
@@ -21,11 +24,16 @@ _HOME = {
     "cross_entropy": "information",
     "entropy": "information",
     "kl": "information",
-    "log_partition": "operations",
+    "log_partition": "autograd",
     "marginals": "operations",
     "sample": "operations",
     "viterbi": "operations",
     "ViterbiStream": "cpu.stream",
+    "State": "cpu.directions",
+    "Stream": "stream",
+    "backward": "stream",
+    "forward": "stream",
+    "posteriors": "stream",
     "Boundary": "potentials",
     "Potentials": "potentials",
     "Calls": "results",
@@ -44,13 +52,18 @@ __all__ = [
     "PotentialsError",
     "Report",
     "Segments",
+    "State",
+    "Stream",
     "Viterbi",
     "ViterbiStream",
+    "backward",
     "cross_entropy",
     "entropy",
+    "forward",
     "kl",
     "log_partition",
     "marginals",
+    "posteriors",
     "sample",
     "viterbi",
 ]

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from .cpu import batch
-from .resolve import Layout, Leaves
+from .expansion import expand
+from .potentials import Potentials
+from .resolve import Layout, Leaves, resolve
 
 STEP = 1e-30  # of the complex step: products of two imaginary parts vanish, nothing cancels
 
@@ -51,6 +53,18 @@ class Gradient(torch.autograd.Function):
             Leaves(*leaves), ctx.layout, ctx.options, tuple(True for _ in leaves), Leaves(*directions), STEP
         )
         return (None, None, z.to(weight.dtype), *batch.weigh(gradients, weight, Leaves(*leaves)))
+
+
+# decorating takes a second of imports, which is why this module is loaded for training only
+@torch.compiler.disable
+def log_partition(
+    potentials: Potentials, *, threads: int | None = None, chunks: int | None = None, warm_up: int | None = None
+) -> Tensor:
+    """Return log Z per item (float64), differentiable, twice too, in every tensor of the potentials."""
+    model = expand(potentials)
+    leaves, layout = resolve(model.potentials, model.censoring_checked)
+    z = log_partitions(leaves, layout, batch.Options(threads, chunks, warm_up))
+    return z if layout.batched else z[0]
 
 
 def log_partitions(leaves: Leaves, layout: Layout, options: batch.Options) -> Tensor:

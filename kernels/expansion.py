@@ -75,10 +75,10 @@ def expand(p: Potentials) -> Relabelled:
     )
 
 
-def uncensor(p: Potentials, item: int) -> Potentials:
+def uncensor(p: Potentials, item: int, length: int | None = None) -> Potentials:
     """Return one item of a model in plain form with exact edges, cut segments as labels of their own.
 
-    Block b of C labels: 0 whole segments, 1 cut at the left, 2 cut at the right, 3 cut at both ends.
+    `length`: what the sequence really has, where `p` holds its ends only. Block b of C labels: 0 whole segments, 1 cut at the left, 2 cut at the right, 3 cut at both ends.
     """
     C = p.emissions.shape[-1]
     batched = p.emissions.ndim == 3
@@ -92,7 +92,7 @@ def uncensor(p: Potentials, item: int) -> Potentials:
         return one
     durations, tail, longest, period, first = law_of(p)
     enter, leave, both = edges.tables(
-        first, durations, tail, longest.numpy(), period.numpy(), p.left, p.right, p.origin, T
+        first, durations, tail, longest.numpy(), period.numpy(), p.left, p.right, p.origin, length or T
     )  # fmt: skip
     never = torch.full_like(durations, -torch.inf)
     constant = torch.cat([never[:1], both.expand(len(durations) - 1, C)])  # a single segment: its length is T anyway

@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .autograd import log_partitions
 from .cpu import batch
 from .errors import PotentialsError
 from .expansion import concept_of, expand
@@ -16,17 +15,6 @@ from .resolve import resolve
 from .results import Marginals, Segments, Viterbi
 
 WANTED = ("start", "end", "position", "transitions", "durations", "boundaries")
-
-
-@torch.compiler.disable
-def log_partition(
-    potentials: Potentials, *, threads: int | None = None, chunks: int | None = None, warm_up: int | None = None
-) -> Tensor:
-    """Return log Z per item (float64), differentiable, twice too, in every tensor of the potentials."""
-    model = expand(potentials)
-    leaves, layout = resolve(model.potentials, model.censoring_checked)
-    z = log_partitions(leaves, layout, batch.Options(threads, chunks, warm_up))
-    return z if layout.batched else z[0]
 
 
 def viterbi(

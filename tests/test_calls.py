@@ -8,12 +8,12 @@ from enumeration import Enumeration, enumerate_segmentations, from_potentials
 from enumeration_calls import describe_call, shortest_interval
 
 from semiseg.kernels.cpu.calls import Described, describe
-from semiseg.kernels.cpu.marginals import Smoother
+from semiseg.kernels.cpu.marginals import Smoother, Wanted
 from semiseg.kernels.cpu.threads import pool
-from semiseg.kernels.edges import edge_tables
+from semiseg.kernels.edges import continued, edge_tables
 from semiseg.kernels.naive import Passes, lengthen, naive_passes
 from semiseg.kernels.plan import Plan, plan
-from semiseg.kernels.potentials import Potentials
+from semiseg.kernels.potentials import Edge, Potentials
 from semiseg.kernels.resolve import Sequence, resolve, sequence
 
 EXACT = 1e-9
@@ -109,7 +109,7 @@ def naive_laws(x: Sequence, passes: Passes, m: int, labels: list[int]) -> tuple[
     return pairs.sum(1) / total, np.concatenate([np.zeros(m + 1), pairs.sum(0)]) / total
 
 
-def long_model(edges: tuple[str, str], period: int, weak: float) -> Potentials:
+def long_model(edges: tuple[Edge, Edge], period: int, weak: float) -> Potentials:
     """Label 1 covers 700..2200 through its tail; label 2 looks the same to the right of 1700."""
     rng = np.random.default_rng(period)
     T, K = 3000, 20
@@ -124,9 +124,8 @@ def long_model(edges: tuple[str, str], period: int, weak: float) -> Potentials:
     emissions[1700:2200, 2] += weak * 0.9
     emissions[2200:, 0] += weak
     transitions = np.log(np.array([[0.2, 0.5, 0.3], [0.6, 0.0001, 0.3999], [0.4, 0.3, 0.3]]))
-    tensors = [torch.from_numpy(a) for a in (emissions, durations, transitions)]
-    tails = {"tail": torch.from_numpy(tail), "period": torch.from_numpy(periods)}
-    return Potentials(*tensors, **tails, left=edges[0], right=edges[1])  # type: ignore[arg-type]
+    e, d, a, lam, p = map(torch.from_numpy, (emissions, durations, transitions, tail, periods))
+    return Potentials(e, d, a, tail=lam, period=p, left=edges[0], right=edges[1])
 
 
 @pytest.mark.parametrize("edges", [("exact", "exact"), ("censored", "censored")])
@@ -138,16 +137,75 @@ def test_far_through_the_tail(edges, period, weak, monkeypatch):
     potentials = long_model(edges, period, weak)
     x = sequence(*resolve(potentials), 0)
     T, passes = len(x.emissions), naive_passes(x)
-    segments = np.array([[700, 2200, 1], [2100, 2300, 2], [5, 9, 0], [2990, 3000, 0], [0, T, 1]])
+    starts, ends, labels = np.array([[700, 2200, 1], [2100, 2300, 2], [5, 9, 0], [2990, 3000, 0], [0, T, 1]]).T
     concepts = np.array([0, 1, 1])
     expected = []
-    for s, t, c in segments:
+    for s, t, c in zip(starts, ends, labels, strict=True):
         begin, end = naive_laws(x, passes, (s + t - 1) // 2, np.flatnonzero(concepts == concepts[c]).tolist())
         expected.append((shortest_interval(begin, 0.9), shortest_interval(end, 0.9)))
     for schedule in (None, Plan(1, 0, 64, 64, False, 0), Plan(1, 0, 10, 10, True, 0), Plan(7, 200, 128, 64, False, 0)):
-        found = describe(smoother_of(potentials, 0, schedule), *segments.T, concepts, 0.9)
-        for i, (begin, end) in enumerate(expected):
+        found = describe(smoother_of(potentials, 0, schedule), starts, ends, labels, concepts, 0.9)
+        for i, intervals in enumerate(expected):
             got = [f[i] for f in found[4:]]
-            for a, b in ((got[:3], begin), (got[3:], end)):
+            for a, b in zip((got[:3], got[3:]), intervals, strict=True):
                 assert tuple(a[:2]) == b[:2] or min(abs(a[2] - 0.9), abs(b[2] - 0.9)) < EXACT, (schedule, i, a, b)
                 assert a[2] == pytest.approx(b[2], abs=EXACT)
+
+
+def test_a_later_block_of_a_stream():
+    """With the state of what came before, a block says the same; what is folded into it counts at its latest source."""
+    potentials, T, cut = long_model(("censored", "exact"), 3, 0.2), 3000, 1500
+    whole = smoother_of(potentials, 0, Plan(1, 0, 100, 100, True, 0))
+    left = whole.chunks.state(0, 0, cut)._replace(position=0)
+    block = potentials._replace(emissions=potentials.emissions[cut:], origin=cut)
+    later = Smoother(sequence(*resolve(block), 0), Plan(1, 0, 64, 64, True, 0), pool(2), left)
+    segments = np.array([[1540, 1600, 1], [2300, 2310, 2], [cut, 2200, 1], [2500, T, 0]]).T
+    expected, found = describe(whole, *segments), describe(later, segments[0] - cut, segments[1] - cut, segments[2])
+    for field, a, b in zip(Described._fields, expected, found, strict=True):
+        if field in ("start_low", "start_high", "start_mass"):
+            a, b = a[[1, 3]], b[[1, 3]]
+        np.testing.assert_allclose(a, b + cut * field.endswith(("low", "high")), atol=EXACT)
+    K = len(potentials.durations) - 1
+    assert -K - 3 <= found.start_low[0] <= found.start_high[0] < -K  # 700, but that is no longer known
+    assert found.start_mass[0] == pytest.approx(1, abs=1e-6)
+
+
+def test_coverage_on_sampled_data():
+    """Intervals hold the true boundaries as often as they say, over calls whose middle truly has the called label."""
+    rng = np.random.default_rng(11)
+    C, K, N = 3, 40, 30_000
+    law = rng.dirichlet(np.ones(K), size=C).T * np.linspace(1, 0.2, K)[:, None] ** 2
+    weights = np.zeros((K + 1, C))
+    weights[1:] = law
+    tail = np.array([-0.1, -0.3, -0.2])
+    weights /= weights.sum(0) + weights[K] * np.exp(tail) / -np.expm1(tail)
+    change = np.array([[0.0, 0.7, 0.3], [0.5, 0.0, 0.5], [0.8, 0.2, 0.0]])
+    with np.errstate(divide="ignore"):
+        durations, transitions, first = np.log(weights), np.log(change), np.log(np.array([1.0, 0, 0]))
+    lengths = np.exp(continued(durations, np.full(C, K), tail, np.ones(C, int), 400))
+    label = np.zeros(N, int)
+    for i in range(1, N):
+        label[i] = rng.choice(C, p=change[label[i - 1]])
+    drawn = [rng.choice(len(lengths), p=lengths[:, c] / lengths[:, c].sum(), size=N) for c in range(C)]
+    end = np.cumsum(np.choose(label, drawn))
+    begin = np.concatenate([[0], end[:-1]])
+    truth = np.repeat(np.arange(N), end - begin)
+    means = np.array([-0.8, 0.2, 0.9])
+    signal = rng.normal(means[label[truth]], 1.0)
+    emissions = -0.5 * (signal[:, None] - means) ** 2
+    e, d, a, lam, pi = map(torch.from_numpy, (emissions, durations, transitions, tail, first))
+    potentials = Potentials(e, d, a, tail=lam, first=pi, right="censored")
+    smoother = smoother_of(potentials)
+
+    position = np.concatenate([part.position for part in smoother.parts(Wanted())])
+    best = position.argmax(1)
+    cuts = np.concatenate([[0], np.flatnonzero(best[1:] != best[:-1]) + 1, [len(best)]])
+    starts, ends = cuts[:-1], cuts[1:]
+    for concepts in (np.arange(C), np.array([0, 1, 1])):
+        found = describe(smoother, starts, ends, best[starts], concepts, 0.8)
+        true = truth[(starts + ends - 1) // 2]
+        right = concepts[label[true]] == concepts[best[starts]]
+        assert right.sum() > 15_000
+        for law_of, low, high, mass in ((begin, *found[4:7]), (end, *found[7:10])):
+            covered = (low <= law_of[true]) & (law_of[true] <= high)
+            assert abs(covered[right].mean() - mass[right].mean()) < 0.01

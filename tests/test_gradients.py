@@ -96,6 +96,7 @@ def test_autocast(dtype):
     assert kernels.marginals(Potentials(emissions.detach(), head.durations, head.transitions)).start.dtype == torch.float32
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch's own, where it leaves the graph
 def test_inside_torch_compile():
     torch.manual_seed(0)
     head, x = Head(), torch.randn(2, 20, 5)

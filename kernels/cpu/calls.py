@@ -87,6 +87,7 @@ class _Survey:
             self.table[k, : len(members)] = members
         self.reached = np.maximum.accumulate(self.ends)  # in order, so that calls are found by bisection
         self.panels = list(smoother.chunks.panels())
+        # whether what lies beyond an end is summed up there: a censored end, not one that a stream goes on from
         self.closed = [
             edge == "censored" and (len(smoother.chunks.starts) < 2 or smoother.chunks.starts[way] is None)
             for way, edge in enumerate((smoother.x.left, smoother.x.right))
@@ -152,9 +153,9 @@ class _Survey:
         middle = calls[(self.middles[calls] >= u) & (self.middles[calls] < v)]
         s, t = self.starts[begun] - u, self.ends[ended] - u - 1
         begins, finishes = self._summed(start[s], begun), self._summed(end[t], ended)
-        if smoother.x.left == "censored":  # a first segment may have begun before
+        if self.closed[0]:  # a first segment may have begun before
             begins[self.starts[begun] == 0] = 0
-        if smoother.x.right == "censored":
+        if self.closed[1]:
             finishes[self.ends[ended] == smoother.length] = 0
         interval, mass = self._intervals(k, p, position, middle)
         return Found(
@@ -168,14 +169,14 @@ class _Survey:
         """Return (., L): what comes before each call, the panel's partition taken off."""
         s = self.starts[calls] - p.u
         rows = p.h[s]
-        if self.smoother.x.left == "censored":  # the virtual starts' weights are in the survival sums
+        if self.closed[0]:  # the virtual starts' weights are in the survival sums
             rows[self.starts[calls] == 0] = 0
         return self._chosen(rows - p.partition, calls, -np.inf)
 
     def _behind(self, p: Panel, calls: NDArray) -> NDArray:
         """Return (., L): what comes behind each call."""
         rows = p.beta[self.ends[calls] - p.u]
-        if self.smoother.x.right == "censored":
+        if self.closed[1]:
             rows[self.ends[calls] == self.smoother.length] = 0
         return self._chosen(rows, calls, -np.inf)
 
@@ -190,12 +191,12 @@ class _Survey:
         beyond = np.where(steps > 0, np.maximum(steps, 1) * x.tail[c], 0.0)
         first, last = (self.starts == 0)[:, None], (self.ends == T)[:, None]
         length = x.durations[rows, c]
-        if tables.enter is not None:
+        if tables.enter is not None and self.closed[0]:
             length = np.where(first, tables.enter[rows, c], length)
-        if tables.leave is not None:
+        if tables.leave is not None and self.closed[1]:
             length = np.where(last, tables.leave[rows, c], length)
         length = length + beyond
-        if tables.enter is not None and tables.leave is not None:
+        if all(self.closed):
             length = np.where(first & last, tables.both[c], length)
         return np.where(table >= 0, np.exp(before + emission + length + behind), 0.0).sum(1)
 
@@ -279,6 +280,8 @@ class _Survey:
         model = self.smoother.forward.model
         while True:
             k += 2 * way - 1
+            if not 0 <= k < len(self.panels):  # a stream whose earlier blocks are gone: nothing older than the rows
+                return self._oldest(labels, begin, end, law, rest, way)
             side = self.walk(way, k, tuple(labels.tolist()))
             old, rest = rest, np.zeros_like(rest)
             reach = len(law)
@@ -292,6 +295,15 @@ class _Survey:
                         begin - side.begin - K - p + row, old[i, row], least, end, law, reach, rest[i],
                     )  # fmt: skip
             law, begin = law[:reach], side.begin
-            *found, final = settle_law(model, labels, side, end - begin, law, reach, rest, self.level, way == 0)
+            *found, final = settle_law(model, labels, end - begin, law, reach, rest, self.level, way == 0)
             if final:
                 return found
+
+    def _oldest(self, labels: NDArray, begin: int, end: int, law: NDArray, rest: NDArray, way: int):
+        """Return an interval of a law whose folded rows count as if they were their latest sources."""
+        model, reach = self.smoother.forward.model, len(law)
+        law = np.concatenate([law, np.zeros(max(0, end - begin + self.lead + 1 - reach))])
+        for i, c in enumerate(labels):
+            for row in np.flatnonzero(rest[i]):
+                law[end - 1 - begin + model.longest[c] + model.period[c] - row] += rest[i, row]
+        return settle_law(model, labels, end - begin, law, len(law), np.zeros_like(rest), self.level, way == 0)[:3]

@@ -268,7 +268,7 @@ def resolved(model, labels, rest, reach, b):
 
 
 @compiled
-def settle_law(model, labels, side, b, law, reach, rest, level, far):
+def settle_law(model, labels, b, law, reach, rest, level, far):
     """Return the interval of a law (distances) and whether it is final."""
     if rest.max() > 0:
         return interval(law, resolved(model, labels, rest, reach, b), level, far)
@@ -297,9 +297,7 @@ def survey(model, weights, labels, left, right, left_bound, right_bound, bs, mas
             low[k], high[k], held[k], final[k] = 0, -1, 0, True
             continue
         b_right = right.S.shape[1] - b
-        low[k, 0], high[k, 0], held[k, 0], final[k, 0] = settle_law(
-            model, labels, left, b, law, n0, rest, level, True
-        )
+        low[k, 0], high[k, 0], held[k, 0], final[k, 0] = settle_law(model, labels, b, law, n0, rest, level, True)
         low[k, 1], high[k, 1], held[k, 1], final[k, 1] = settle_law(
-            model, labels, right, b_right, law_right, n1, rest_right, level, False
+            model, labels, b_right, law_right, n1, rest_right, level, False
         )

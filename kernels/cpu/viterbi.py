@@ -41,7 +41,8 @@ def viterbi_item(x: Sequence, plan: Plan, pool: ThreadPoolExecutor) -> Path:
     T = x.emissions.shape[0]
     # boundary scores are rounded where they are read: no copy of them all
     xq, tables = fixed.quantised(x._replace(scores=x.scores[:0]))
-    fixed.check_range(x, xq, tables, _emission_bound(x, pool), fixed.largest_scores(x.scores)[1], T)
+    bounds = [_largest(rows, pool) for rows in (x.emissions, x.scores)]
+    fixed.check_range(x, xq, tables, sum(total for total, _ in bounds[0]), max(top for _, top in bounds[1]), T)
     direction = Direction(xq, tables=tables, source=x)
     chunks = Chunks([direction], plan, pool)
     forward(direction, chunks)
@@ -80,10 +81,9 @@ def _pieces(T: int) -> list[tuple[int, int]]:
     return [(a, min(T, a + PIECE)) for a in range(0, T, PIECE)]
 
 
-def _emission_bound(x: Sequence, pool: ThreadPoolExecutor) -> float:
-    """Return what the emissions along any path add up to at most."""
-    sums = pool.map(lambda piece: fixed.largest_scores(x.emissions[slice(*piece)])[0], _pieces(len(x.emissions)))
-    return sum(sums)
+def _largest(rows: NDArray, pool: ThreadPoolExecutor) -> list[tuple[float, float]]:
+    """Return, piece by piece, the sum over rows and the maximum of a row's largest finite absolute value."""
+    return list(pool.map(lambda piece: fixed.largest_scores(rows[slice(*piece)]), _pieces(len(rows))))
 
 
 def _both(both: NDArray, x: Sequence, pool: ThreadPoolExecutor) -> NDArray:

@@ -47,7 +47,7 @@ def run(quick: bool) -> Iterator[Row]:
     slow = interleave(list(work.values()), 1 if quick else 3, warm=False)
     (again,) = interleave([ours], 50)  # before and after: the machine may have changed its mind
     fast = min(fast, again)
-    best = min(t.median for t in slow)
+    best = min(t.median_s for t in slow)
     shape = {"B": B, "T": T, "K": K, "C": C}
     for library, threads, timing in (
         ("semiseg", "all", fast),
@@ -58,6 +58,6 @@ def run(quick: bool) -> Iterator[Row]:
             **shape,
             "threads": threads,
             **timing._asdict(),
-            "times_slower_than_semiseg": timing.median / fast.median,
-            "best_ratio": best / fast.median if library == "semiseg" else "",
+            "times_slower_than_semiseg": timing.median_s / fast.median_s,
+            "best_ratio": best / fast.median_s if library == "semiseg" else "",
         }

@@ -22,7 +22,7 @@ def run(quick: bool) -> Iterator[Row]:
         for T in lengths:
             runs = [apart("stream_once.py", operation, T, C, K) for _ in range(1 if quick or T > SHORT else 3)]
             timing = summarise([float(r["seconds"]) for r in runs])
-            points.append((math.log(T), math.log(timing.median)))
+            points.append((math.log(T), math.log(timing.median_s)))
             yield {
                 "operation": operation,
                 "T": T,
@@ -30,8 +30,8 @@ def run(quick: bool) -> Iterator[Row]:
                 "K": K,
                 "threads": 1,
                 **timing._asdict(),
-                "pairs_per_s": T * C * K * (1 if operation == "viterbi" else 2) / timing.median,
-                "positions_per_s": T / timing.median,
+                "pairs_per_s": T * C * K * (1 if operation == "viterbi" else 2) / timing.median_s,
+                "positions_per_s": T / timing.median_s,
                 "slope_so_far": slope([p for p in points if p[0] >= math.log(SHORT) - 0.01 or quick]),
                 "peak_mib": max(float(r["peak_mib"]) for r in runs),
             }

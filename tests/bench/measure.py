@@ -20,9 +20,9 @@ PACKAGES = ("numpy", "numba", "torch", "flash-semicrf")
 
 
 class Timing(NamedTuple):
-    median: float  # seconds
-    p20: float
-    p80: float
+    median_s: float
+    p20_s: float
+    p80_s: float
 
 
 def summarise(seconds: list[float]) -> Timing:
