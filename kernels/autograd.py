@@ -61,9 +61,10 @@ def log_partition(
     potentials: Potentials, *, threads: int | None = None, chunks: int | None = None, warm_up: int | None = None
 ) -> Tensor:
     """Return log Z per item (float64), differentiable, twice too, in every tensor of the potentials."""
+    how = batch.options(threads, chunks, warm_up)
     model = expand(potentials)
     leaves, layout = resolve(model.potentials, model.censoring_checked)
-    z = log_partitions(leaves, layout, batch.Options(threads, chunks, warm_up))
+    z = log_partitions(leaves, layout, how)
     return z if layout.batched else z[0]
 
 

@@ -1,10 +1,15 @@
 """Every check of what users pass in, once, at the door: one line that says what was expected and what came."""
 
+from collections.abc import Iterable
+from numbers import Integral
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from .errors import PotentialsError
-from .potentials import Potentials
+from .potentials import Boundary, Potentials
+from .results import Segments
 
 NORMALISED = 1e-3  # a duration law off by more than this is no rounding of the user's dtype (bf16 excepted)
 
@@ -20,35 +25,69 @@ def _shape(name: str, x: Tensor, *allowed: tuple[int, ...]) -> None:
         raise PotentialsError(f"{name}: expected shape {wanted}, got {tuple(x.shape)}")
 
 
-def _tensors(p: Potentials):
+def _tensors(p: Potentials) -> dict[str, Tensor]:
     named = {name: getattr(p, name) for name in ("emissions", "durations", "transitions", "tail", "first", "last")}
     for m, boundary in enumerate(p.boundaries):
         named[f"boundaries[{m}].scores"] = boundary.scores
-    return {name: x for name, x in named.items() if x is not None}
+    return {name: x for name, x in named.items() if x is not None or name in ("emissions", "durations", "transitions")}
+
+
+def check(p: Potentials) -> None:
+    """Raise unless the record can be used as it is; what needs complete laws is in `check_censoring`."""
+    check_types(p)
+    check_shapes(p)
+    check_values(p)
 
 
 def check_types(p: Potentials) -> None:
-    """Raise unless every score is a floating tensor and all tensors share one device."""
-    tensors = _tensors(p)
-    for name, x in tensors.items():
+    """Raise unless every field is of its kind, every score a floating tensor, all on one device."""
+    _require(isinstance(p, Potentials), f"potentials: expected Potentials, got {type(p).__name__}")
+    _require(isinstance(p.boundaries, tuple | list), f"boundaries: expected a tuple, got {type(p.boundaries).__name__}")
+    for m, boundary in enumerate(p.boundaries):
+        _require(isinstance(boundary, Boundary), f"boundaries[{m}]: expected Boundary, got {type(boundary).__name__}")
+    for name, x in _tensors(p).items():
         _require(isinstance(x, Tensor), f"{name}: expected a torch tensor, got {type(x).__name__}")
         _require(x.is_floating_point(), f"{name}: expected a floating dtype, got {x.dtype}")
+        _require(x.layout == torch.strided, f"{name}: expected a dense tensor, got {x.layout}")
         _require(
             x.device == p.emissions.device,
             f"{name}: expected device {p.emissions.device} as for emissions, got {x.device}",
         )
-    for name in ("longest", "period", "lengths"):
-        x = getattr(p, name)
-        if x is not None:
-            _require(
-                isinstance(x, Tensor) and not x.is_floating_point() and not x.is_complex() and x.dtype != torch.bool,
-                f"{name}: expected an integer tensor, got {getattr(x, 'dtype', type(x).__name__)}",
-            )
+    device = p.emissions.device.type
+    _require(device in ("cpu", "cuda"), f"emissions: expected a tensor on cpu or cuda, got device {device}")
+    whole = {name: getattr(p, name) for name in ("longest", "period", "lengths") if getattr(p, name) is not None}
+    whole |= {f"boundaries[{m}].types": boundary.types for m, boundary in enumerate(p.boundaries)}
+    for name, x in whole.items():
+        check_integers(name, x)
+        _require(
+            x.device.type in ("cpu", device),
+            f"{name}: expected device {' or '.join(sorted({'cpu', device}))}, got {x.device}",
+        )
     for edge in ("left", "right"):
         _require(
             getattr(p, edge) in ("exact", "censored"),
             f"{edge}: expected 'exact' or 'censored', got {getattr(p, edge)!r}",
         )
+    _require(
+        isinstance(p.transitions_by_duration, bool),
+        f"transitions_by_duration: expected True or False, got {p.transitions_by_duration!r}",
+    )
+    check_integer("origin", p.origin, -(2**61), 2**61)
+
+
+def check_integers(name: str, x: Any) -> None:
+    """Raise unless `x` is a tensor of integers."""
+    _require(
+        isinstance(x, Tensor) and not x.is_floating_point() and not x.is_complex() and x.dtype != torch.bool,
+        f"{name}: expected an integer tensor, got {getattr(x, 'dtype', type(x).__name__)}",
+    )
+
+
+def check_integer(name: str, x: Any, low: int, high: int | None = None) -> None:
+    """Raise unless `x` is an integer from `low` to `high`."""
+    wanted = f"an integer >= {low}" if high is None else f"an integer in {low}..{high}"
+    fits = isinstance(x, Integral) and not isinstance(x, bool) and low <= x and (high is None or x <= high)
+    _require(fits, f"{name}: expected {wanted}, got {x!r}")
 
 
 def check_shapes(p: Potentials) -> None:
@@ -82,7 +121,7 @@ def check_shapes(p: Potentials) -> None:
         name = f"boundaries[{m}]"
         _require(
             scores.ndim == len(batch) + 2 and tuple(scores.shape[:-1]) == (*batch, T + 1) and scores.shape[-1] > 0,
-            f"{name}.scores: expected shape {(*batch, T + 1, 'n')}, got {tuple(scores.shape)}",
+            f"{name}.scores: expected shape ({', '.join(map(str, (*batch, T + 1)))}, n), got {tuple(scores.shape)}",
         )
         _shape(f"{name}.types", types, (C, C))
         low, high = int(types.min()), int(types.max())
@@ -97,32 +136,31 @@ def check_shapes(p: Potentials) -> None:
         _require(int(p.period.min()) >= 1, f"period: expected values >= 1, got {int(p.period.min())}")
     if p.lengths is not None:
         _shape("lengths", p.lengths, batch or (1,))
-        low, high = int(p.lengths.min()), int(p.lengths.max())
-        _require(1 <= low and high <= T, f"lengths: expected 1..{T}, got {low}..{high}")
+        for item, length in enumerate(p.lengths.tolist()):
+            _require(1 <= length <= T, f"lengths: expected 1..{T}, got {length} for item {item}")
 
 
 def check_values(p: Potentials) -> None:
     """Raise at the first NaN or +inf that the model can see, naming tensor, batch item and position."""
-    for name, x in _tensors(p).items():
+    for name, tensor in _tensors(p).items():
+        x = tensor.detach()
         # one reduction finds both: NaN propagates through max
-        if x.numel() == 0 or bool(x.amax() < torch.inf):
+        if bool(x.amax() < torch.inf):
             continue
         bad = torch.isnan(x) | (x == torch.inf)
-        if name == "durations":
-            bad[0] = False
-        if p.lengths is not None and x.ndim == 3 and (name == "emissions" or name.startswith("boundaries")):
-            limit = p.lengths + (0 if name == "emissions" else 1)
-            bad &= torch.arange(x.shape[1], device=x.device)[None, :, None] < limit[:, None, None].to(x.device)
+        along = name == "emissions" or name.startswith("boundaries")
+        if name == "durations" or (name == "transitions" and p.transitions_by_duration):
+            bad[0] = False  # no segment lasts 0 positions
+        if along:
+            x, bad = (a if a.ndim == 3 else a[None] for a in (x, bad))
+        if along and p.lengths is not None:
+            limit = p.lengths.to(x.device) + (0 if name == "emissions" else 1)
+            bad &= torch.arange(x.shape[1], device=x.device)[None, :, None] < limit[:, None, None]
         if not bool(bad.any()):
             continue
-        index = [int(i) for i in bad.nonzero()[0]]
-        value = float(x[tuple(index)])
-        if name == "emissions" or name.startswith("boundaries"):
-            item = index[0] if x.ndim == 3 else 0
-            where = f"item {item}, position {index[-2]}, column {index[-1]}"
-        else:
-            where = f"index {tuple(index)}"
-        raise PotentialsError(f"{name}: expected finite values or -inf, got {value} at {where}")
+        index = tuple(int(i) for i in bad.nonzero()[0])
+        where = "item {}, position {}, column {}".format(*index) if along else f"index {index}"
+        raise PotentialsError(f"{name}: expected finite values or -inf, got {float(x[index])} at {where}")
 
 
 def check_censoring(durations: Tensor, longest: Tensor, tail: Tensor, period: Tensor, tolerance: float) -> None:
@@ -138,4 +176,46 @@ def check_censoring(durations: Tensor, longest: Tensor, tail: Tensor, period: Te
         _require(
             abs(total - 1) <= tolerance,
             f"durations: a censored edge needs sum_k exp D[k] = 1, got {total:.6g} for label {c}",
+        )
+
+
+def check_want(want: Any, known: tuple[str, ...]) -> set[str]:
+    """Return the names asked for; raise at one that is not known."""
+    _require(
+        isinstance(want, Iterable) and not isinstance(want, str),
+        f"want: expected a collection such as ('position',), got {want!r}",
+    )
+    unknown = sorted(repr(name) for name in want if name not in known)
+    _require(not unknown, f"want: expected any of {', '.join(known)}, got {', '.join(unknown)}")
+    return set(want)
+
+
+def check_level(level: Any) -> None:
+    """Raise unless `level` is a share of a distribution."""
+    _require(isinstance(level, int | float) and 0 < level < 1, f"level: expected a number in (0, 1), got {level!r}")
+
+
+def check_concepts(concepts: Any, labels: int) -> None:
+    """Raise unless there is one concept a label."""
+    if concepts is not None:
+        check_integers("concepts", concepts)
+        _shape("concepts", concepts, (labels,))
+
+
+def check_segments(segments: Any, lengths: Tensor, labels: int) -> None:
+    """Raise at the first segment that lies outside its sequence or has no such label."""
+    _require(isinstance(segments, Segments), f"segments: expected Segments, got {type(segments).__name__}")
+    for name, x in zip(Segments._fields, segments, strict=True):
+        check_integers(f"segments.{name}", x)
+        _require(x.ndim == 1, f"segments.{name}: expected one axis, got shape {tuple(x.shape)}")
+        _shape(f"segments.{name}", x, tuple(segments.item.shape))
+    item, start, end, label = (x.cpu() for x in segments)
+    known = (item >= 0) & (item < len(lengths))
+    fits = known & (0 <= start) & (start < end) & (end <= lengths[torch.where(known, item, 0)])
+    bad = ~(fits & (label >= 0) & (label < labels))
+    if bool(bad.any()):
+        i = int(bad.int().argmax())
+        raise PotentialsError(
+            f"segments: expected 0 <= start < end <= length, an item below {len(lengths)} and a label below {labels}, "
+            f"got row {i}: item {item[i]}, start {start[i]}, end {end[i]}, label {label[i]}"
         )

@@ -13,6 +13,11 @@ class InfeasibleError(PotentialsError):
         self.item = item
         self.position = position
 
+    def of(self, item: int) -> "InfeasibleError":
+        """Return this error as that of one item of a batch."""
+        message = f"no segmentation is possible: item {item}, no state reaches boundary {self.position}"
+        return InfeasibleError(message, item, self.position)
+
 
 class UndecidedError(RuntimeError):
     """A stream's best paths have not met within the positions it may keep; `position` is the last one decided."""

@@ -33,11 +33,10 @@ def plain(p: Potentials) -> Relabelled:
 
 def expand(p: Potentials) -> Relabelled:
     """Return the model in plain form: transitions by duration become durations of labels by predecessor."""
+    checks.check_types(p)
     if not p.transitions_by_duration:
         return plain(p)
-    checks.check_types(p)
-    checks.check_shapes(p)
-    checks.check_values(p)
+    checks.check(p)
     check_laws(p, law_of(p))
     C, K = p.emissions.shape[-1], p.durations.shape[0] - 1
     # label c * (C + 1) + c' is "c entered from c'"; c' = C: a first segment

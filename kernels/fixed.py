@@ -93,9 +93,21 @@ def check_range(x: Sequence, xq: Sequence, tables: Tables, emissions: float, sco
     segment = largest(xq.durations[1:]) + largest(xq.transitions) + len(x.types) * scores / UNIT
     ends = largest(xq.begin) + largest(xq.finish) + sum(largest(table) for table in tables)
     reach = (emissions + length * largest(slopes(x))) / UNIT + ends + length * (segment + 1)
+    _require_within(reach, " in fixed point")
+
+
+def check_magnitude(x: Sequence) -> None:
+    """Raise unless sums of scores keep their digits in float64: the same limit, so that every operation takes it."""
+    largest = lambda s: largest_scores(s.reshape(1, -1))[1]  # noqa: E731
+    segment = largest(x.durations[1:]) + largest(x.tail) + largest(x.transitions) + len(x.types) * largest(x.scores)
+    ends = largest(x.begin) + largest(x.finish) + largest(x.first)
+    _require_within((largest_scores(x.emissions)[0] + len(x.emissions) * segment + ends) / UNIT, "")
+
+
+def _require_within(reach: float, where: str) -> None:
     if not reach < LIMIT:
         raise PotentialsError(
-            f"emissions: expected sums of finite scores below {LIMIT * UNIT:.3g} nats in fixed point, got up to "
+            f"emissions: expected sums of finite scores below {LIMIT * UNIT:.3g} nats{where}, got up to "
             f"{reach * UNIT:.3g} (forbidden is -inf, not a large number)"
         )
 

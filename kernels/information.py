@@ -10,12 +10,13 @@ from math import lcm
 import torch
 from torch import Tensor
 
+from . import checks
 from .autograd import Gradient, log_partitions
 from .cpu.batch import Options
-from .errors import PotentialsError
+from .errors import InfeasibleError, PotentialsError
 from .expansion import expand, uncensor
 from .potentials import Boundary, Potentials
-from .resolve import law_of, resolve
+from .resolve import check_laws, law_of, resolve
 
 
 def entropy(potentials: Potentials) -> Tensor:
@@ -30,17 +31,31 @@ def kl(p: Potentials, q: Potentials) -> Tensor:
 
 def cross_entropy(p: Potentials, q: Potentials) -> Tensor:
     """Return `-E_p log q` of every item, in nats; infinite where q forbids what p allows."""
+    for x in (p, q):
+        checks.check(x)
+        check_laws(x, law_of(x))
     for name in ("left", "right", "origin"):
         if getattr(p, name) != getattr(q, name):
             raise PotentialsError(f"{name}: expected {getattr(p, name)!r} as in p, got {getattr(q, name)!r} in q")
     if p.emissions.shape != q.emissions.shape:
         raise PotentialsError(f"emissions: expected {tuple(p.emissions.shape)} as in p, got {tuple(q.emissions.shape)} in q")
+    whole = [p.emissions.shape[-2]] * (p.emissions.shape[0] if p.emissions.ndim == 3 else 1)
+    sizes = [whole if x.lengths is None else x.lengths.tolist() for x in (p, q)]
+    if sizes[0] != sizes[1]:
+        raise PotentialsError(f"lengths: expected {sizes[0]} as in p, got {sizes[1]} in q")
     if p.transitions_by_duration or q.transitions_by_duration:
         p, q = by_duration(p), by_duration(q)
     p, q = expand(p).potentials, expand(q).potentials
     items = range(p.emissions.shape[0]) if p.emissions.ndim == 3 else [0]
-    values = torch.stack([_one(*aligned(uncensor(p, b), uncensor(q, b))) for b in items])
+    values = torch.stack([_item(p, q, b) for b in items])
     return values if p.emissions.ndim == 3 else values[0]
+
+
+def _item(p: Potentials, q: Potentials, item: int) -> Tensor:
+    try:
+        return _one(*aligned(uncensor(p, item), uncensor(q, item)))
+    except InfeasibleError as error:
+        raise error.of(item) from None
 
 
 def _one(p: Potentials, q: Potentials) -> Tensor:

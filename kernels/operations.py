@@ -2,13 +2,11 @@
 
 from collections.abc import Iterable
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from . import checks
 from .cpu import batch
-from .errors import PotentialsError
 from .expansion import concept_of, expand
 from .potentials import Potentials
 from .resolve import resolve
@@ -21,9 +19,10 @@ def viterbi(
     potentials: Potentials, *, threads: int | None = None, chunks: int | None = None, warm_up: int | None = None
 ) -> Viterbi:
     """Return the best segmentation of every item, exact and the same bits for every plan, in fixed-point scores."""
+    how = batch.options(threads, chunks, warm_up)
     model = expand(potentials)
     leaves, layout = resolve(model.potentials, model.censoring_checked)
-    score, segments, report = batch.viterbi(leaves, layout, batch.Options(threads, chunks, warm_up))
+    score, segments, report = batch.viterbi(leaves, layout, how)
     segments = segments._replace(label=model.label[segments.label])
     return Viterbi(score if layout.batched else score[0], segments, report)
 
@@ -43,19 +42,21 @@ def marginals(
 
     `concepts` (C,) names the concept of each label: posteriors of segments are summed over the labels of one concept.
     """
-    want = set(want)
-    if not want <= set(WANTED):
-        raise PotentialsError(f"want: expected any of {', '.join(WANTED)}, got {', '.join(sorted(want - set(WANTED)))}")
+    want = checks.check_want(want, WANTED)
+    checks.check_level(level)
+    how = batch.options(threads, chunks, warm_up)
     model = expand(potentials)
     leaves, layout = resolve(model.potentials, model.censoring_checked)
     labels = potentials.emissions.shape[-1]
+    checks.check_concepts(concepts, labels)
     asked = None
     if segments is not None:
-        check_segments(segments, layout.lengths, labels)
+        checks.check_segments(segments, torch.from_numpy(layout.lengths), labels)
+        segments = Segments(*(x.cpu().long() for x in segments))
         # any label of the concept stands for it
-        label = segments.label.cpu().long() * (model.label.numel() // labels)
+        label = segments.label * (model.label.numel() // labels)
         asked = batch.Asked(segments, label.numpy(), concept_of(model.label, concepts), level)
-    found = batch.marginals(leaves, layout, batch.Options(threads, chunks, warm_up), want, model.label, labels, asked)
+    found = batch.marginals(leaves, layout, how, want, model.label, labels, asked)
     if layout.batched:
         return found
     strip = {name: getattr(found, name) for name in Marginals._fields if name not in ("calls", "report", "boundaries")}
@@ -65,27 +66,19 @@ def marginals(
 
 
 def sample(
-    potentials: Potentials, n: int, seed: int = 0, *, threads: int | None = None, chunks: int | None = None, warm_up: int | None = None
+    potentials: Potentials,
+    n: int,
+    seed: int = 0,
+    *,
+    threads: int | None = None,
+    chunks: int | None = None,
+    warm_up: int | None = None,
 ) -> list[Segments]:
     """Return n exact samples from the posterior over segmentations; a seed gives the same ones on every plan."""
+    checks.check_integer("n", n, 1)
+    checks.check_integer("seed", seed, 0)
+    how = batch.options(threads, chunks, warm_up)
     model = expand(potentials)
     leaves, layout = resolve(model.potentials, model.censoring_checked)
-    draws = batch.sample(leaves, layout, batch.Options(threads, chunks, warm_up), n, seed)
+    draws = batch.sample(leaves, layout, how, n, seed)
     return [draw._replace(label=model.label[draw.label]) for draw in draws]
-
-
-def check_segments(segments: Segments, lengths: NDArray, labels: int) -> None:
-    """Raise at the first segment that lies outside its sequence or has no such label."""
-    item, start, end, label = (x.cpu().numpy() for x in segments)
-    for name, x in zip(Segments._fields, segments, strict=True):
-        if x.shape != segments.item.shape or x.ndim != 1:
-            raise PotentialsError(f"segments.{name}: expected shape {tuple(segments.item.shape)}, got {tuple(x.shape)}")
-    known = (item >= 0) & (item < len(lengths))
-    fits = known & (start >= 0) & (start < end) & (end <= lengths[np.where(known, item, 0)])
-    bad = ~(fits & (label >= 0) & (label < labels))
-    if bad.any():
-        i = int(bad.argmax())
-        raise PotentialsError(
-            f"segments: expected 0 <= start < end <= length and a label below {labels}, got row {i}: "
-            f"item {item[i]}, start {start[i]}, end {end[i]}, label {label[i]}"
-        )

@@ -104,9 +104,7 @@ def check_laws(p: Potentials, law: Law) -> None:
 
 def resolve(p: Potentials, laws_checked: bool = False) -> tuple[Leaves, Layout]:
     """Return the checked, complete form of the user's potentials."""
-    checks.check_types(p)
-    checks.check_shapes(p)
-    checks.check_values(p)
+    checks.check(p)
     batched = p.emissions.ndim == 3
     emissions = p.emissions if batched else p.emissions[None]
     B, T, C = emissions.shape

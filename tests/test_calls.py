@@ -166,8 +166,8 @@ def test_a_later_block_of_a_stream():
             a, b = a[[1, 3]], b[[1, 3]]
         np.testing.assert_allclose(a, b + cut * field.endswith(("low", "high")), atol=EXACT)
     K = len(potentials.durations) - 1
-    assert -K - 3 <= found.start_low[0] <= found.start_high[0] < -K  # 700, but that is no longer known
-    assert found.start_mass[0] == pytest.approx(1, abs=1e-6)
+    assert -K - 3 <= found.start_low[0] < -K  # most of it lies in 628..1500, which this block cannot tell apart
+    assert 0.95 <= found.start_mass[0] <= 1
 
 
 def test_coverage_on_sampled_data():

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from .. import fixed
+from ..checks import check_integer
 from ..errors import InfeasibleError
 from ..expansion import contract
 from ..plan import Plan, plan
@@ -30,6 +31,14 @@ class Options(NamedTuple):
     warm_up: int | None = None
 
 
+def options(threads: int | None, chunks: int | None, warm_up: int | None) -> Options:
+    """Return how to run, checked."""
+    for name, x, low in (("threads", threads, 1), ("chunks", chunks, 1), ("warm_up", warm_up, 0)):
+        if x is not None:
+            check_integer(name, x, low)
+    return Options(threads, chunks, warm_up)
+
+
 def plan_for(x: Sequence, options: Options, single: bool, values: int = 4) -> Plan:
     """Return the plan of one item; items of a batch run side by side, so each stays whole."""
     T, C = x.emissions.shape
@@ -44,8 +53,7 @@ def each_item(layout: Layout, options: Options, work):
         try:
             return work(item)
         except InfeasibleError as error:
-            message = f"no segmentation is possible: item {item}, no state reaches boundary {error.position}"
-            raise InfeasibleError(message, item, error.position) from None
+            raise error.of(item) from None
 
     items = range(len(layout.lengths))
     if len(items) == 1:
@@ -53,11 +61,18 @@ def each_item(layout: Layout, options: Options, work):
     return list(pool(options.threads, "items").map(named, items))
 
 
+def logs(leaves: Leaves, layout: Layout, item: int) -> Sequence:
+    """Return one item for the log semiring, its scores small enough for float64 to tell paths apart."""
+    x = sequence(leaves, layout, item)
+    fixed.check_magnitude(x)
+    return x
+
+
 def log_partitions(leaves: Leaves, layout: Layout, options: Options) -> Tensor:
     """Return (B,) log partitions from forward passes alone."""
 
     def work(item: int) -> float:
-        x = sequence(leaves, layout, item)
+        x = logs(leaves, layout, item)
         chunks = Chunks([Direction(x)], plan_for(x, options, alone(layout), 0), pool(options.threads))
         chunks.settle()
         return final_partition(chunks, Direction(x, reverse=True))
@@ -82,7 +97,7 @@ def gradients(
     )
 
     def work(item: int):
-        x = sequence(leaves, layout, item)
+        x = logs(leaves, layout, item)
         if tangent is not None:
             v = sequence(tangent, layout, item)
             fields = Gradients._fields
@@ -152,7 +167,7 @@ def sample(leaves: Leaves, layout: Layout, options: Options, n: int, seed: int) 
     """Return n samples of every item, each sample one table."""
 
     def work(item: int):
-        x = sequence(leaves, layout, item)
+        x = logs(leaves, layout, item)
         # items draw from seeds of their own, the first from the seed itself
         return sample_item(x, n, seed + item, plan_for(x, options, alone(layout), values=2), pool(options.threads))
 
@@ -188,7 +203,7 @@ def marginals(
     kinds = torch.zeros(B, T + 1, leaves.scores.shape[-1], dtype=dtype) if "boundaries" in want else None
 
     def work(item: int):
-        x = sequence(leaves, layout, item)
+        x = logs(leaves, layout, item)
         smoother = Smoother(x, plan_for(x, options, alone(layout)), pool(options.threads))
 
         def keep(part: Part) -> None:

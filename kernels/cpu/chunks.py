@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InfeasibleError
 from ..plan import Plan, boundaries
-from ..seams import ENOUGH, GAP, Seam, Settled, Verdict, settle
+from ..seams import ENOUGH, GAP, Seam, Settled, Verdict, before, settle
 from .directions import Direction, State
 from .meeting import ahead, same_up_to_constant, span, total_variation
 
@@ -97,10 +98,6 @@ class Chunks:
     def first(self, way: int) -> Seam:
         return (way, 0 if way == 0 else self.plan.chunks - 1)
 
-    def before(self, seam: Seam) -> Seam:
-        """Return the neighbour whose end is this chunk's start."""
-        return (seam[0], seam[1] + (-1 if seam[0] == 0 else 1))
-
     def _run(self, seam: Seam, start: State | None = None) -> tuple[Run, int]:
         direction, marks = self.directions[seam[0]], self.own_marks(seam)
         if start is None:
@@ -118,18 +115,28 @@ class Chunks:
         return run, positions
 
     def settle(self) -> Settled:
-        """Run every chunk, then repair until all seams agree."""
+        """Run every chunk, then repair until all seams agree.
+
+        An error names the first boundary that no state reaches, whatever the chunks are: chunks that know nothing of
+        their left live on where there is no way.
+        """
+        try:
+            return self._settle()
+        except InfeasibleError as error:
+            raise InfeasibleError(str(error), 0, self.directions[0].unreached(self.starts[0])) from None
+
+    def _settle(self) -> Settled:
         everything = [(way, i) for way in range(len(self.directions)) for i in range(self.plan.chunks)]
         for seam, (run, _) in zip(everything, self.pool.map(self._run, everything), strict=True):
             self.runs[seam] = run
         inner = [s for s in everything if s != self.first(s[0])]
-        self.settled = settle(inner, self._compare, self._repair)
+        self.settled = settle(inner, lambda seams: self.pool.map(self._compare, seams), self._repair)
         return self.settled
 
     def _states(self, seam: Seam) -> tuple[State, State]:
         """Return the neighbour's end state and the state this chunk started from."""
         run = self.runs[seam]
-        return self.runs[self.before(seam)].end, run.states[min(run.states)]
+        return self.runs[before(seam)].end, run.states[min(run.states)]
 
     def _compare(self, seam: Seam) -> Verdict:
         there, here = self._states(seam)
@@ -149,14 +156,26 @@ class Chunks:
         other = (1 - way, i)
         return ahead(self.directions[1 - way], self.runs[other].end)
 
-    def _repair(self, failed: list[Seam]) -> list[tuple[int, set[Seam]]]:
-        starts = [self.runs[self.before(seam)].end for seam in failed]
-        out = []
-        for seam, (run, positions) in zip(failed, self.pool.map(self._run, failed, starts), strict=True):
-            moved = run.end is not self.runs[seam].end
-            self.runs[seam] = run
-            out.append((positions, self._touched(seam) if moved else set()))
-        return out
+    def _repair(self, lists: list[list[Seam]], failed: set[Seam]) -> Iterator[tuple[int, set[Seam]]]:
+        for runs, positions in list(self.pool.map(lambda seams: self._scan(seams, failed), lists)):
+            moved = {seam for seam, run in runs.items() if run.end is not self.runs[seam].end}
+            self.runs.update(runs)
+            yield positions, {seen for seam in moved for seen in self._touched(seam)}
+
+    def _scan(self, seams: list[Seam], failed: set[Seam]) -> tuple[dict[Seam, Run], int]:
+        """Return new runs of neighbouring chunks, each from the last one's end; those that may stay are left out."""
+        runs: dict[Seam, Run] = {}
+        positions = 0
+        for seam in seams:
+            there, here = self._states(seam)
+            left = runs.get(before(seam))
+            if left is not None and _agree(self.directions[seam[0]], left.end, here)[0]:
+                continue
+            if left is None and seam not in failed:
+                continue
+            runs[seam], computed = self._run(seam, there if left is None else left.end)
+            positions += computed
+        return runs, positions
 
     def _touched(self, seam: Seam) -> set[Seam]:
         """Return the seams that see the end state of this chunk."""

@@ -120,6 +120,16 @@ class Direction:
             raise InfeasibleError("no live state", 0, self._dead_end(state, stop))
         return moved._replace(offset=state.offset + base), alpha, h
 
+    def unreached(self, state: State | None = None) -> int:
+        """Return the first boundary that no state reaches from a state, the start by default; none: the last one."""
+        state = self.start() if state is None else state
+        try:
+            while state.position < self.length:
+                state, _, _ = self.step(state, min(self.length, state.position + self.stride))
+        except InfeasibleError as error:
+            return error.position
+        return self.length
+
     def _dead_end(self, state: State, stop: int) -> int:
         """Return the first boundary that no state reaches, when there is none at `stop`."""
         low, high = state.position, stop
@@ -175,5 +185,4 @@ def _model(x: Sequence, reverse: bool, tables: Tables | None, dtype: np.dtype, n
         enter=enter,
         never=never,
         floor=never if tables is None else never // 2,
-        empty=0.0 if tables is None else never,
     ), weights

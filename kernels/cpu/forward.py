@@ -13,7 +13,7 @@ What differs between the semirings is in `semirings.py`.
 import numpy as np
 from ..compiled import compiled, scratch
 
-from .semirings import begin, doubtful, far, finish, fold_row, outlived, push, recheck, row, weigh_block
+from .semirings import begin, far, fold_row, near, outlived, weigh_block
 from .tiles import BLOCK
 
 
@@ -49,7 +49,6 @@ def advance(model, weights, emissions, scores, phase, age, alpha, entry, ring, t
     S = np.zeros(C, ring.dtype)
     low = np.zeros(C, np.int64)
     acc = scratch((C, BLOCK), ring.dtype)
-    nothing = ring.dtype.type(model.empty)
     ref = scratch(C, np.float64)
     h = scratch(C, ring.dtype)
     factors = scratch(scores.shape[1] + model.types.shape[0], ring.dtype)
@@ -63,29 +62,8 @@ def advance(model, weights, emissions, scores, phase, age, alpha, entry, ring, t
             begin(model, weights, (phase + t) % P, scores[t], alpha, entry, factors, h)
             entry[:] = model.never
             out_h[t] = h
-            j = t - t0
-            for c in range(C):
-                source = h[c] - S[c] if h[c].real > floor else h[c]
-                g[c, R + t] = source
-                if emissions[t, c].real <= floor:  # forbidden: a cut, nothing open survives
-                    low[c] = R + t + 1
-                    tail[c] = model.never
-                    first[c] = model.never
-                    acc[c, :J] = nothing
-                    ref[c] = -np.inf
-                    alpha[c] = model.never
-                    out_alpha[t, c] = model.never
-                    continue
-                S[c] += emissions[t, c]
-                stop = J if model.period[c] > 0 else min(J, j + model.longest[c])
-                ref[c] = push(row(weights, c), model.table[c], source, ref[c], acc[c, j:stop])
-                ended = finish(weights, acc[c, j], ref[c], model.top[c])
-                if doubtful(weights, ended, first[c]):
-                    ended = recheck(
-                        model, weights, c, ended, ref[c], g[c], low[c], t0, t, R, tail[c], first[c], age + t + 1
-                    )
-                alpha[c] = ended + S[c] if ended.real > floor else ended
-                out_alpha[t, c] = alpha[c]
+            near(model, weights, t, t0, J, R, age + t + 1, emissions[t], h, S, g, low, tail, first, acc, ref, alpha)
+            out_alpha[t] = alpha
         for c in range(C):
             if model.period[c] > 0:
                 fold(model, weights, c, g[c], low[c], t0, J, R, tail[c])

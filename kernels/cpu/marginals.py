@@ -60,10 +60,12 @@ class Smoother:
         self.chunks = Chunks([self.forward, self.backward], plan, pool, left, right)
         self.settled = self.chunks.settle()
         self.length = self.forward.length
+        # at once: both passes can be alive everywhere and still not meet
+        self.partition = final_partition(self.chunks, self.backward)
 
     def log_partition(self):
         """Return log Z."""
-        return final_partition(self.chunks, self.backward)
+        return self.partition
 
     def panel(self, chunk: int, u: int, v: int) -> Panel:
         """Return the scores of one stretch and the normaliser at its left boundary."""

@@ -115,7 +115,9 @@ def anchor(left: Direction, x: State, right: Direction, y: State) -> Anchor:
     starting = begin(left, x) + y.alpha if y.position > 0 else x.alpha + beyond.after
     entries = np.concatenate([starting[:, None], crossing], axis=1)
     partition = log_sum(entries)
-    shares = np.where(entries.real > -np.inf, np.exp(np.where(entries.real > -np.inf, entries, 0) - partition), 0)
+    alive = entries.real > -np.inf
+    shares = np.zeros_like(entries)
+    shares[alive] = np.exp(entries[alive] - partition)
     return Anchor(partition, shares.sum(1))
 
 

@@ -19,7 +19,7 @@ from .chunks import Chunks
 from ..compiled import compiled
 from .directions import Direction
 from .meeting import log_sum
-from .trace import Laws, Stretch, dead_end, first_law, forward, law_score, laws, stretches
+from .trace import Laws, Stretch, dead_end, first_law, law_score, laws, stretches
 from .transition import arc_score
 
 Sample = tuple[NDArray, NDArray, NDArray]  # starts, ends, labels, each (N,) int64
@@ -177,7 +177,7 @@ def sample_item(x: Sequence, n: int, seed: int, plan: Plan, pool: ThreadPoolExec
     x = x._replace(**{f: getattr(x, f).astype(np.float64) for f in ("durations", "transitions", "begin", "finish")})
     direction = Direction(x)
     chunks = Chunks([direction], plan, pool)
-    forward(direction, chunks)
+    chunks.settle()
     tables = edge_tables(x)
     enter, leave = (None if t is None else t.T for t in tables[:2])
     law = laws(x.durations.T, enter, leave, tables.both, direction.model)

@@ -17,6 +17,9 @@ from .tiles import BLOCK, HEADROOM, TRUSTED, add_logs, add_products, exact_sum, 
 from .transition import begin_log, begin_max
 
 
+FLOOR = NEVER // 2  # integer scores at or below it are forbidden
+
+
 class Model(NamedTuple):
     """Everything that does not change with the position, for one direction."""
 
@@ -36,7 +39,6 @@ class Model(NamedTuple):
     enter: NDArray  # (C, K + 1) max semiring, censored start: score of a first segment by its visible length
     never: float | int  # the forbidden score of this semiring
     floor: float | int  # scores at or below it are forbidden
-    empty: float | int  # an output nothing has reached: 0 as a sum, never as a maximum
 
 
 @compiled
@@ -91,32 +93,6 @@ def exact_output(model, c, g, low, t0, t, ring, tail):
     return out
 
 
-@compiled(fast=True)
-def push_log(weights, table, source, ref, acc):
-    """Add one new source to the outputs after it; return the reference, raised where the source outgrew it."""
-    if source.real == -np.inf:
-        return ref
-    if source.real - ref > HEADROOM:
-        shrink = np.exp(ref - source.real)
-        ref = source.real
-        for j in range(acc.shape[0]):
-            acc[j] *= shrink
-    if source.real - ref > -700.0:
-        weight = np.exp(source - ref)
-        for j in range(acc.shape[0]):
-            acc[j] += weight * weights[1 + j]
-    return ref
-
-
-@compiled(fast=True)
-def push_max(weights, table, source, ref, acc):
-    """Raise the outputs after a new source to what it offers them."""
-    if source > NEVER // 2:
-        for j in range(acc.shape[0]):
-            acc[j] = max(acc[j], source + table[1 + j])
-    return ref
-
-
 @compiled
 def first_score(model, c, first, age):
     """Return what a first segment cut by a censored start offers at its visible length `age`, in units of `g`."""
@@ -152,46 +128,76 @@ def outlived_log(model, weights, c, first, age, tail):
     return False
 
 
-@compiled
-def finish_log(weights, acc, ref, top):
-    """Return the log of one output's sum, in units of `g`; NaN where it may have underflowed or nothing is there."""
-    if acc.real > TRUSTED:
-        return ref + top + np.log(acc)
-    return acc * np.nan
+@compiled(fast=True)
+def near_log(model, weights, t, t0, J, R, age, emissions, h, S, g, low, tail, first, acc, ref, alpha):
+    """Take the sources born at `t` into the tile and read off what ends one position further, for every label.
+
+    A source that outgrew the tile's reference raises it first; a sum that may have underflowed is taken again.
+    """
+    j = t - t0
+    table, longest, period, top = weights, model.longest, model.period, model.top
+    for c in range(h.shape[0]):
+        source = h[c] - S[c] if h[c].real > -np.inf else h[c]
+        g[c, R + t] = source
+        if emissions[c].real == -np.inf:  # forbidden: a cut, nothing open survives
+            cut(c, R + t + 1, low, tail, first, -np.inf)
+            acc[c, :J] = 0
+            ref[c] = -np.inf
+            alpha[c] = -np.inf
+            continue
+        S[c] += emissions[c]
+        if source.real > -np.inf:
+            if source.real - ref[c] > HEADROOM:
+                shrink = np.exp(ref[c] - source.real)
+                ref[c] = source.real
+                for i in range(J):
+                    acc[c, i] *= shrink
+            if source.real - ref[c] > -700.0:
+                weight = np.exp(source - ref[c])
+                n = J - j if period[c] > 0 else min(J - j, longest[c])
+                for i in range(n):
+                    acc[c, j + i] += weight * table[c, 1 + i]
+        if acc[c, j].real > TRUSTED:
+            alpha[c] = S[c] + (ref[c] + top[c] + np.log(acc[c, j]))
+        elif ref[c] > -np.inf:
+            alpha[c] = S[c] + exact_output(model, c, g[c], low[c], t0, t, R, tail[c])
+        else:
+            alpha[c] = -np.inf
+
+
+@compiled(fast=True)
+def near_max(model, weights, t, t0, J, R, age, emissions, h, S, g, low, tail, first, acc, ref, alpha):
+    """Take the sources born at `t` into the tile and read off what ends one position further, for every label.
+
+    A first segment cut by a censored start competes with them.
+    """
+    j = t - t0
+    table, longest, period = model.table, model.longest, model.period
+    for c in range(h.shape[0]):
+        source = h[c] - S[c] if h[c] > FLOOR else NEVER
+        g[c, R + t] = source
+        if emissions[c] <= FLOOR:
+            cut(c, R + t + 1, low, tail, first, NEVER)
+            acc[c, :J] = NEVER
+            alpha[c] = NEVER
+            continue
+        S[c] += emissions[c]
+        if source > FLOOR:
+            n = J - j if period[c] > 0 else min(J - j, longest[c])
+            for i in range(n):
+                acc[c, j + i] = max(acc[c, j + i], source + table[c, 1 + i])
+        ended = acc[c, j]
+        if first[c] > FLOOR:
+            ended = max(ended, first_score(model, c, first[c], age))
+        alpha[c] = ended + S[c] if ended > FLOOR else NEVER
 
 
 @compiled
-def finish_max(weights, acc, ref, top):
-    """Return one output's maximum, in units of `g`."""
-    return acc
-
-
-@compiled
-def recheck_log(model, weights, c, ended, ref, g, low, t0, t, ring, tail, first, age):
-    """Return one output once more, in the log domain."""
-    if ref > -np.inf:
-        return exact_output(model, c, g, low, t0, t, ring, tail)
-    return g.dtype.type(-np.inf)
-
-
-@compiled
-def recheck_max(model, weights, c, ended, ref, g, low, t0, t, ring, tail, first, age):
-    """Return one output once more: a first segment cut by a censored start competes."""
-    if first > NEVER // 2:
-        ended = max(ended, first_score(model, c, first, age))
-    return ended if ended > NEVER // 2 else NEVER
-
-
-@compiled
-def doubtful_log(weights, ended, first):
-    """Return whether an output needs a second look: it may have underflowed."""
-    return ended.real != ended.real
-
-
-@compiled
-def doubtful_max(weights, ended, first):
-    """Return whether an output needs a second look: a cut first segment is alive, or nothing came."""
-    return first > NEVER // 2 or ended <= NEVER // 2
+def cut(c, alive, low, tail, first, never):
+    """Forget every open segment of a label: sources from `alive` on only."""
+    low[c] = alive
+    tail[c] = never
+    first[c] = never
 
 
 @compiled
@@ -204,19 +210,7 @@ def fold_log(weights, source, row):
 def fold_max(weights, source, row):
     """Return a folded row with one more source in it."""
     best = max(source, row)
-    return best if best > NEVER // 2 else NEVER
-
-
-@compiled
-def row_log(weights, c):
-    """Return the duration weights of one label."""
-    return weights[c]
-
-
-@compiled
-def row_max(weights, c):
-    """Return nothing: maxima use the scores themselves."""
-    return None
+    return best if best > FLOOR else NEVER
 
 
 @compiled
@@ -240,44 +234,14 @@ def _far(model, weights, c, g, w, refs, low, t0, ring, tail, acc):
     return lambda model, weights, c, g, w, refs, low, t0, ring, tail, acc: of(model, weights, c, g, w, refs, low, t0, ring, tail, acc)
 
 
-def push(weights, table, source, ref, acc):
-    """Stand for `push_max` or `push_log` in compiled code."""
+def near(model, weights, t, t0, J, R, age, emissions, h, S, g, low, tail, first, acc, ref, alpha):
+    """Stand for `near_max` or `near_log` in compiled code."""
 
 
-@overload(push)
-def _push(weights, table, source, ref, acc):
-    of = push_max if isinstance(weights, types.NoneType) else push_log
-    return lambda weights, table, source, ref, acc: of(weights, table, source, ref, acc)
-
-
-def finish(weights, acc, ref, top):
-    """Stand for `finish_max` or `finish_log` in compiled code."""
-
-
-@overload(finish)
-def _finish(weights, acc, ref, top):
-    of = finish_max if isinstance(weights, types.NoneType) else finish_log
-    return lambda weights, acc, ref, top: of(weights, acc, ref, top)
-
-
-def doubtful(weights, ended, first):
-    """Stand for `doubtful_max` or `doubtful_log` in compiled code."""
-
-
-@overload(doubtful)
-def _doubtful(weights, ended, first):
-    of = doubtful_max if isinstance(weights, types.NoneType) else doubtful_log
-    return lambda weights, ended, first: of(weights, ended, first)
-
-
-def recheck(model, weights, c, ended, ref, g, low, t0, t, ring, tail, first, age):
-    """Stand for `recheck_max` or `recheck_log` in compiled code."""
-
-
-@overload(recheck)
-def _recheck(model, weights, c, ended, ref, g, low, t0, t, ring, tail, first, age):
-    of = recheck_max if isinstance(weights, types.NoneType) else recheck_log
-    return lambda model, weights, c, ended, ref, g, low, t0, t, ring, tail, first, age: of(model, weights, c, ended, ref, g, low, t0, t, ring, tail, first, age)
+@overload(near)
+def _near(model, weights, t, t0, J, R, age, emissions, h, S, g, low, tail, first, acc, ref, alpha):
+    of = near_max if isinstance(weights, types.NoneType) else near_log
+    return lambda model, weights, t, t0, J, R, age, emissions, h, S, g, low, tail, first, acc, ref, alpha: of(model, weights, t, t0, J, R, age, emissions, h, S, g, low, tail, first, acc, ref, alpha)
 
 
 def fold_row(weights, source, row):
@@ -308,16 +272,6 @@ def outlived(model, weights, c, first, age, tail):
 def _outlived(model, weights, c, first, age, tail):
     of = outlived_max if isinstance(weights, types.NoneType) else outlived_log
     return lambda model, weights, c, first, age, tail: of(model, weights, c, first, age, tail)
-
-
-def row(weights, c):
-    """Stand for `row_max` or `row_log` in compiled code."""
-
-
-@overload(row)
-def _row(weights, c):
-    of = row_max if isinstance(weights, types.NoneType) else row_log
-    return lambda weights, c: of(weights, c)
 
 
 def begin(model, weights, phase, scores, alpha, entry, factors, h):

@@ -95,17 +95,6 @@ def stretches(chunks: Chunks, pool: ThreadPoolExecutor) -> Iterator[tuple[int, S
         yield waiting.popleft()()
 
 
-def forward(direction: Direction, chunks: Chunks) -> None:
-    """Settle a forward pass; an error names the first boundary that no state reaches, whatever the chunks are."""
-    try:
-        chunks.settle()
-    except InfeasibleError:
-        state = direction.start()
-        while state.position < direction.length:
-            state, _, _ = direction.step(state, min(direction.length, state.position + direction.stride))
-        raise
-
-
 def dead_end(position: int) -> InfeasibleError:
     return InfeasibleError(f"no segmentation is possible: none ends at {position}", 0, position)
 

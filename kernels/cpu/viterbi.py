@@ -12,7 +12,7 @@ from ..resolve import Sequence
 from ..seams import Settled
 from .chunks import Chunks
 from .directions import Direction
-from .trace import LOST, Laws, close_max, forward, laws, stretches, walk_max
+from .trace import LOST, Laws, close_max, laws, stretches, walk_max
 
 PIECE = 16 * fixed.GRID  # positions at a time where only sums are wanted
 
@@ -45,7 +45,7 @@ def viterbi_item(x: Sequence, plan: Plan, pool: ThreadPoolExecutor) -> Path:
     fixed.check_range(x, xq, tables, sum(total for total, _ in bounds[0]), max(top for _, top in bounds[1]), T)
     direction = Direction(xq, tables=tables, source=x)
     chunks = Chunks([direction], plan, pool)
-    forward(direction, chunks)
+    chunks.settle()
     law = max_laws(direction)
 
     constants = [int(constant.real) for constant in chunks.constants(0)]

@@ -1,7 +1,7 @@
 """Time in proportion to T, and memory that does not grow with it, from 10 thousand to 100 million positions.
 
-Each length runs in a process of its own, block by block. The slope of log time over log T is 1 where the cost is
-linear; it is taken from a million on, where starting up no longer counts.
+Each length runs as a stream in a process of its own and is timed in processor seconds. The slope of log time over
+log T is 1 where the cost is linear; it is taken from a million on, where starting up no longer counts.
 """
 
 import math
