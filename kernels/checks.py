@@ -86,7 +86,7 @@ def check_integers(name: str, x: Any) -> None:
 def check_integer(name: str, x: Any, low: int, high: int | None = None) -> None:
     """Raise unless `x` is an integer from `low` to `high`."""
     wanted = f"an integer >= {low}" if high is None else f"an integer in {low}..{high}"
-    fits = isinstance(x, Integral) and not isinstance(x, bool) and low <= x and (high is None or x <= high)
+    fits = isinstance(x, Integral) and not isinstance(x, bool) and low <= int(x) and (high is None or int(x) <= high)
     _require(fits, f"{name}: expected {wanted}, got {x!r}")
 
 

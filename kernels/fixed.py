@@ -17,6 +17,7 @@ UNIT = 2.0**-16
 FINE = 32  # bits kept of an emission's fraction inside a grid block
 GRID = 4096
 NEVER = -(2**61)  # forbidden in int64: twice it is still no overflow
+FLOOR = NEVER // 2  # scores at or below it are forbidden
 LIMIT = 2**58  # what sums of finite scores may reach
 
 

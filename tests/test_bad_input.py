@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from semiseg.kernels.resolve import resolve, sequence
 B, T, C, K, P = 2, 12, 3, 4, 3
 NAN, INF = float("nan"), float("inf")
 WIDE = torch.float64
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[..., Any]] = {
     "viterbi": kernels.viterbi,
     "marginals": kernels.marginals,
     "sample": lambda p, **how: kernels.sample(p, 2, **how),
@@ -26,7 +28,7 @@ OPERATIONS = {
 EVERY = OPERATIONS | {"entropy": kernels.entropy, "kl": lambda p: kernels.kl(p, p)}
 
 
-def make(**other) -> Potentials:
+def make(**other: Any) -> Any:
     """A batch of two that uses every field."""
     torch.manual_seed(0)
     return Potentials(
@@ -69,12 +71,12 @@ def law(tail: float = -0.5, mass: float = 1.0) -> torch.Tensor:
     return durations
 
 
-def censored(**other) -> Potentials:
+def censored(**other: Any) -> Any:
     return Potentials(GOOD.emissions, law(), GOOD.transitions, tail=GOOD.tail, left="censored")._replace(**other)
 
 
 # field replaced, what the one line must say
-REFUSED = {
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "integer emissions": (
         {"emissions": GOOD.emissions.long()},
         "emissions: expected a floating dtype, got torch.int64",
@@ -155,14 +157,15 @@ def test_kinds_shapes_and_ranges(name):
 def test_no_record_and_no_device():
     for operation in EVERY.values():
         assert refusals(operation, [1, 2]) == "potentials: expected Potentials, got list"
-        elsewhere = Potentials(*(x.to("meta") for x in GOOD[:3]))
+        e, d, a = (x.to("meta") for x in GOOD[:3])
+        elsewhere = Potentials(e, d, a)
         assert refusals(operation, elsewhere) == "emissions: expected a tensor on cpu or cuda, got device meta"
 
 
 @pytest.mark.parametrize("value", [NAN, INF])
 @pytest.mark.parametrize("operation", EVERY)
 def test_not_a_number_and_infinity(operation, value):
-    spoilt = {
+    spoilt: dict[str, tuple[dict[str, Any], str]] = {
         "emissions": ({"emissions": put(GOOD.emissions, (1, 3, 2), value)}, "item 1, position 3, column 2"),
         "boundaries[0].scores": (scores(put(MAP.scores, (1, 5, 1), value)), "item 1, position 5, column 1"),
         "durations": ({"durations": put(GOOD.durations, (2, 1), value)}, "index (2, 1)"),
@@ -184,12 +187,11 @@ def test_padding_and_unused_rows_may_hold_anything():
     emissions, marks = put(GOOD.emissions, (1, slice(5, None)), NAN), put(MAP.scores, (1, slice(6, None)), INF)
     padded = GOOD._replace(emissions=emissions.requires_grad_(), **scores(marks))
     for name, operation in {**OPERATIONS, "entropy": kernels.entropy}.items():
-        for got, want in zip(*(torch.utils._pytree.tree_leaves(operation(p)) for p in (padded, GOOD)), strict=True):
-            np.testing.assert_array_equal(
-                *(x.detach() if isinstance(x, torch.Tensor) else x for x in (got, want)), name
-            )
+        leaves = (torch.utils._pytree.tree_leaves(operation(p)) for p in (padded, GOOD))
+        for got, want in zip(*leaves, strict=True):
+            assert got == want if not isinstance(got, torch.Tensor) else bool((got == want).all()), name
     kernels.log_partition(padded).sum().backward()
-    assert torch.isfinite(emissions.grad).all()
+    assert torch.isfinite(padded.emissions.grad).all()
     alone = Potentials(emissions[1].detach(), put(GOOD.durations, 0, NAN), GOOD.transitions, lengths=torch.tensor([5]))
     assert kernels.viterbi(alone).segments.end[-1] == 5
     by_duration = put(torch.zeros(K + 1, C, C), 0, NAN)
@@ -253,7 +255,7 @@ def test_segments_of_other_kinds():
     assert ask(Segments(one, one, one.double(), one)) == "segments.end: expected an integer tensor, got torch.float64"
     assert ask(Segments(one, one, one.expand(2), one)) == "segments.end: expected shape (1,), got (2,)"
     assert ask(Segments(*[one[None]] * 4)) == "segments.item: expected one axis, got shape (1, 1)"
-    none = kernels.marginals(GOOD, segments=Segments(*[one[:0]] * 4)).calls
+    none: Any = kernels.marginals(GOOD, segments=Segments(*[one[:0]] * 4)).calls
     assert all(field.shape == (0,) for field in none)
 
 
@@ -264,7 +266,7 @@ def test_comparing_models_of_different_lengths():
     )
 
 
-def dead_ends() -> dict[str, tuple[Potentials, int]]:
+def dead_ends() -> dict[str, tuple[Any, int]]:
     """Models of 300 positions without a segmentation, and the first boundary no state reaches."""
     rng = np.random.default_rng(0)
     e = torch.from_numpy(rng.normal(size=(300, 2)))
@@ -333,7 +335,7 @@ def test_huge_but_legal(size):
         size * torch.randn(200, 3, dtype=WIDE), torch.randn(9, 3, dtype=WIDE), size * torch.randn(3, 3, dtype=WIDE)
     )
     check_quantised(potentials)
-    want, got = naive_marginals(potentials), kernels.marginals(potentials)
+    want, got = naive_marginals(potentials), OPERATIONS["marginals"](potentials)
     assert got.log_partition.item() == pytest.approx(want.log_partition, rel=EXACT)
     assert kernels.log_partition(potentials).item() == pytest.approx(naive_log_partition(potentials), rel=EXACT)
     np.testing.assert_allclose(got.position, want.position, atol=size * 1e-12)
@@ -357,7 +359,7 @@ def test_the_best_path_covers_everything(size):
     for model in (Potentials(e, durations, torch.zeros(2, 2)), Potentials(e * 0, durations, torch.full((2, 2), 0.1))):
         for chunks in (1, 3):
             _, start, end, label = kernels.viterbi(model, chunks=chunks).segments
-            assert (start[0], end[-1]) == (0, size)
+            assert [int(start[0]), int(end[-1])] == [0, size]
             assert (start[1:] == end[:-1]).all()
             assert ((1 <= end - start) & (end - start <= 40)).all()
             assert ((0 <= label) & (label < 2)).all()

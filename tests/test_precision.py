@@ -28,7 +28,7 @@ def model(T: int, C: int, mean: float, dtype: torch.dtype) -> Potentials:
     e += np.float32(mean) * np.where(np.arange(C) % 2 == 0, 1, -1).astype(np.float32)
     e -= e.max(1, keepdims=True)
     change = np.log(rng.dirichlet(np.ones(C), C))
-    return Potentials(torch.from_numpy(e).to(dtype), *map(torch.from_numpy, (durations, change)))
+    return Potentials(torch.from_numpy(e).to(dtype), torch.from_numpy(durations), torch.from_numpy(change))
 
 
 @pytest.mark.parametrize("C", [2, 3])

@@ -20,7 +20,7 @@ from .semirings import Model
 from .tiles import BLOCK
 
 STRIDE = 2048  # positions between snapshots, at least; a stride costs K * C to pack and unpack
-SPARSE = 4  # average arcs a label up to which transitions are taken one by one
+SPARSE = 20  # an arc in the log domain costs as much as this many among all C x C weights
 
 
 class State(NamedTuple):
@@ -152,8 +152,9 @@ def _model(x: Sequence, reverse: bool, tables: Tables | None, dtype: np.dtype, n
     if reverse:
         phases = (x.origin + x.emissions.shape[0] - np.arange(P)) % P
         transitions, types = transitions[phases].transpose(0, 2, 1), types.transpose(0, 2, 1)
-    allowed = (transitions.real > -np.inf).any(0)
-    sources = [np.flatnonzero(allowed[:, c]) for c in range(C)]
+    sources = [[np.flatnonzero(step[:, c].real > -np.inf) for c in range(C)] for step in transitions]
+    arcs = np.array([[len(of) for of in row] for row in sources])
+    stops = np.cumsum(arcs).reshape(P, C)
     finite = transitions.real[transitions.real > -np.inf]
     transition_ref = float(finite.max()) if finite.size else 0.0
     weights, enter = None, np.zeros((C, 1), dtype)
@@ -177,9 +178,9 @@ def _model(x: Sequence, reverse: bool, tables: Tables | None, dtype: np.dtype, n
         transitions=np.ascontiguousarray(transitions, dtype=dtype),
         transition_weights=np.ascontiguousarray(transition_weights, dtype=dtype),
         transition_ref=transition_ref,
-        arc_start=np.concatenate([[0], np.cumsum([len(s) for s in sources])]).astype(np.int64),
-        arc_source=np.concatenate(sources).astype(np.int64),
-        sparse=sum(map(len, sources)) <= SPARSE * C,
+        arc_start=np.concatenate([stops[:, :1] - arcs[:, :1], stops], axis=1).astype(np.int64),
+        arc_source=np.concatenate([of for row in sources for of in row]).astype(np.int64),
+        sparse=bool(arcs.sum(1).max() * SPARSE < C * C),
         types=np.ascontiguousarray(types),
         columns=x.columns,
         enter=enter,

@@ -29,7 +29,7 @@ def fold(model, weights, c, g, low, t0, n, ring, tail):
         tail[period - 1] = youngest
 
 
-@compiled
+@compiled(fast=True)
 def advance(model, weights, emissions, scores, phase, age, alpha, entry, ring, tail, first, out_alpha, out_h):
     """Move a state over a block in place and return the common score taken out of it (`never`: nothing is alive).
 
@@ -38,7 +38,7 @@ def advance(model, weights, emissions, scores, phase, age, alpha, entry, ring, t
     """
     n, C = emissions.shape
     R = ring.shape[1]
-    P = model.transitions.shape[0]
+    P = len(model.transitions)
     g = scratch((C, R + n), ring.dtype)
     g[:, :R] = ring
     w = np.zeros((C, R + n), ring.dtype)
@@ -52,18 +52,27 @@ def advance(model, weights, emissions, scores, phase, age, alpha, entry, ring, t
     ref = scratch(C, np.float64)
     h = scratch(C, ring.dtype)
     factors = scratch(scores.shape[1] + model.types.shape[0], ring.dtype)
-    floor = model.floor
+    floor, never = model.floor, ring.dtype.type(model.never)
+    transitions, transition_weights, transition_ref = model.transitions, model.transition_weights, model.transition_ref
+    types, columns = model.types, model.columns
+    arc_start, arc_source, sparse = model.arc_start, model.arc_source, model.sparse
+    law = (model.table, model.longest, model.period, model.top)
 
     for t0 in range(0, n, BLOCK):
         J = min(BLOCK, n - t0)
         for c in range(C):
             ref[c] = far(model, weights, c, g[c], w[c], refs[c], low[c], t0, R, tail[c], acc[c, :J])
         for t in range(t0, t0 + J):
-            begin(model, weights, (phase + t) % P, scores[t], alpha, entry, factors, h)
-            entry[:] = model.never
-            out_h[t] = h
-            near(model, weights, t, t0, J, R, age + t + 1, emissions[t], h, S, g, low, tail, first, acc, ref, alpha)
-            out_alpha[t] = alpha
+            begin(
+                weights, transitions, transition_weights, transition_ref, types, columns, arc_start, arc_source, sparse,
+                (phase + t) % P, scores[t], alpha, entry, factors, h,
+            )  # fmt: skip
+            for c in range(C):  # one by one: assigning whole rows takes ten times as long
+                entry[c] = never
+                out_h[t, c] = h[c]
+            near(model, weights, law, t, t0, J, R, age + t + 1, emissions, h, S, g, low, tail, first, acc, ref, alpha)
+            for c in range(C):
+                out_alpha[t, c] = alpha[c]
         for c in range(C):
             if model.period[c] > 0:
                 fold(model, weights, c, g[c], low[c], t0, J, R, tail[c])
@@ -73,7 +82,7 @@ def advance(model, weights, emissions, scores, phase, age, alpha, entry, ring, t
     for c in range(C):
         for i in range(R):
             alive = n + i >= low[c] and i >= R - model.longest[c] and g[c, n + i].real > floor
-            ring[c, i] = g[c, n + i] + S[c] if alive else ring.dtype.type(model.never)
+            ring[c, i] = g[c, n + i] + S[c] if alive else never
         for i in range(model.period[c]):
             if tail[c, i].real > floor:
                 tail[c, i] += S[c]

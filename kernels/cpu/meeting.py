@@ -63,6 +63,15 @@ def reach_back(model, weights, ring, folded, out_ring, out_folded):
                     out_folded[c, K + p - 1 - i] = value
 
 
+@compiled
+def change(weights, model, phase, scores, alpha, entry, factors, h):
+    """Fill `h` from `alpha` at one boundary."""
+    begin_log(
+        weights, model.transitions, model.transition_weights, model.transition_ref, model.types, model.columns,
+        model.arc_start, model.arc_source, model.sparse, phase, scores, alpha, entry, factors, h,
+    )  # fmt: skip
+
+
 class Ahead(NamedTuple):
     """What lies beyond a boundary, for each thing that can reach it from the other side."""
 
@@ -77,7 +86,7 @@ def begin(direction: Direction, state: State) -> NDArray:
     h = scratch(len(model.top), direction.dtype)
     scores = direction.scores(t, t + 1)[0]
     factors = scratch(len(scores) + len(model.types), direction.dtype)
-    begin_log(model, direction.weights, direction.phase(t) % len(model.transitions), scores, state.alpha, state.entry, factors, h)
+    change(direction.weights, model, direction.phase(t) % len(model.transitions), scores, state.alpha, state.entry, factors, h)
     return h
 
 

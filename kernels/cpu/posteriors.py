@@ -69,7 +69,7 @@ def count_changes(model, scores, phase, first, alpha, f, partition, transitions,
         for c in range(f.shape[1]):
             if f[t, c].real == -np.inf:
                 continue
-            for a in range(model.arc_start[c], model.arc_start[c + 1]):
+            for a in range(model.arc_start[row, c], model.arc_start[row, c + 1]):
                 source = model.arc_source[a]
                 if alpha[t, source].real == -np.inf:
                     continue

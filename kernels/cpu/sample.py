@@ -89,17 +89,17 @@ def open_ends(ends, targets, way, slack, where, scores, random):
 def draw_source(model, row, scores, alpha, c, u):
     """Return the label before a segment of `c` by its share, u uniform; -1: there is none."""
     top = -np.inf
-    for a in range(model.arc_start[c], model.arc_start[c + 1]):
+    for a in range(model.arc_start[row, c], model.arc_start[row, c + 1]):
         source = model.arc_source[a]
         top = max(top, alpha[source] + arc_score(model, row, scores, source, c))
     if top == -np.inf:
         return -1
     total = 0.0
-    for a in range(model.arc_start[c], model.arc_start[c + 1]):
+    for a in range(model.arc_start[row, c], model.arc_start[row, c + 1]):
         source = model.arc_source[a]
         total += np.exp(alpha[source] + arc_score(model, row, scores, source, c) - top)
     left, label = u * total, -1
-    for a in range(model.arc_start[c], model.arc_start[c + 1]):
+    for a in range(model.arc_start[row, c], model.arc_start[row, c + 1]):
         source = model.arc_source[a]
         weight = np.exp(alpha[source] + arc_score(model, row, scores, source, c) - top)
         if weight > 0:

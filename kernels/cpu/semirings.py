@@ -7,17 +7,14 @@ type of `weights`, which is None in the max semiring.
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
+from numba import types as types_
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from ..fixed import NEVER
+from ..fixed import FLOOR, NEVER
 from ..compiled import compiled
 from .tiles import BLOCK, HEADROOM, TRUSTED, add_logs, add_products, exact_sum, take_maxima, weigh
 from .transition import begin_log, begin_max
-
-
-FLOOR = NEVER // 2  # integer scores at or below it are forbidden
 
 
 class Model(NamedTuple):
@@ -31,9 +28,9 @@ class Model(NamedTuple):
     transitions: NDArray  # (P, C, C)
     transition_weights: NDArray  # (P, C, C) exp(transitions - transition_ref); empty in the max semiring
     transition_ref: float
-    arc_start: NDArray  # (C + 1,) int64: the allowed sources of target c are arc_source[arc_start[c]:arc_start[c + 1]]
+    arc_start: NDArray  # (P, C + 1) int64: target c may be reached from arc_source[arc_start[., c]:arc_start[., c + 1]]
     arc_source: NDArray  # (arcs,) int64
-    sparse: bool  # few arcs: take them one by one instead of all C x C
+    sparse: bool  # few arcs: taken one by one in the log domain, instead of all C x C as weights
     types: NDArray  # (M, C, C) int64 columns of `scores`, -1: none
     columns: NDArray  # (M + 1,) int64: the columns of map m are columns[m]..columns[m + 1]
     enter: NDArray  # (C, K + 1) max semiring, censored start: score of a first segment by its visible length
@@ -83,13 +80,12 @@ def far_max(model, weights, c, g, w, refs, low, t0, ring, tail, acc):
 
 
 @compiled
-def exact_output(model, c, g, low, t0, t, ring, tail):
-    """Return one output's sum over every source up to `t`, taken in the log domain."""
-    longest, period = model.longest[c], model.period[c]
+def exact_output(table, longest, period, g, low, t0, t, ring, tail):
+    """Return one label's output: its sum over every source up to `t`, taken in the log domain."""
     start = max(low, ring + (t0 - longest if period > 0 else t + 1 - longest))
-    out = exact_sum(g[start : ring + t + 1], model.table[c], ring + t + 1 - start)
+    out = exact_sum(g[start : ring + t + 1], table, ring + t + 1 - start)
     if period > 0:
-        out = add_logs(out, exact_sum(tail[:period], model.table[c], t + 1 - t0 + longest + period))
+        out = add_logs(out, exact_sum(tail[:period], table, t + 1 - t0 + longest + period))
     return out
 
 
@@ -128,24 +124,24 @@ def outlived_log(model, weights, c, first, age, tail):
     return False
 
 
-@compiled(fast=True)
-def near_log(model, weights, t, t0, J, R, age, emissions, h, S, g, low, tail, first, acc, ref, alpha):
+@compiled(fast=True, inline=True)
+def near_log(model, weights, law, t, t0, J, R, age, emissions, h, S, g, low, tail, first, acc, ref, alpha):
     """Take the sources born at `t` into the tile and read off what ends one position further, for every label.
 
     A source that outgrew the tile's reference raises it first; a sum that may have underflowed is taken again.
     """
+    table, longest, period, top = law
     j = t - t0
-    table, longest, period, top = weights, model.longest, model.period, model.top
     for c in range(h.shape[0]):
         source = h[c] - S[c] if h[c].real > -np.inf else h[c]
         g[c, R + t] = source
-        if emissions[c].real == -np.inf:  # forbidden: a cut, nothing open survives
+        if emissions[t, c].real == -np.inf:  # forbidden: a cut, nothing open survives
             cut(c, R + t + 1, low, tail, first, -np.inf)
             acc[c, :J] = 0
             ref[c] = -np.inf
             alpha[c] = -np.inf
             continue
-        S[c] += emissions[c]
+        S[c] += emissions[t, c]
         if source.real > -np.inf:
             if source.real - ref[c] > HEADROOM:
                 shrink = np.exp(ref[c] - source.real)
@@ -156,32 +152,32 @@ def near_log(model, weights, t, t0, J, R, age, emissions, h, S, g, low, tail, fi
                 weight = np.exp(source - ref[c])
                 n = J - j if period[c] > 0 else min(J - j, longest[c])
                 for i in range(n):
-                    acc[c, j + i] += weight * table[c, 1 + i]
+                    acc[c, j + i] += weight * weights[c, 1 + i]
         if acc[c, j].real > TRUSTED:
             alpha[c] = S[c] + (ref[c] + top[c] + np.log(acc[c, j]))
         elif ref[c] > -np.inf:
-            alpha[c] = S[c] + exact_output(model, c, g[c], low[c], t0, t, R, tail[c])
+            alpha[c] = S[c] + exact_output(table[c], longest[c], period[c], g[c], low[c], t0, t, R, tail[c])
         else:
             alpha[c] = -np.inf
 
 
-@compiled(fast=True)
-def near_max(model, weights, t, t0, J, R, age, emissions, h, S, g, low, tail, first, acc, ref, alpha):
+@compiled(fast=True, inline=True)
+def near_max(model, weights, law, t, t0, J, R, age, emissions, h, S, g, low, tail, first, acc, ref, alpha):
     """Take the sources born at `t` into the tile and read off what ends one position further, for every label.
 
     A first segment cut by a censored start competes with them.
     """
+    table, longest, period, top = law
     j = t - t0
-    table, longest, period = model.table, model.longest, model.period
     for c in range(h.shape[0]):
         source = h[c] - S[c] if h[c] > FLOOR else NEVER
         g[c, R + t] = source
-        if emissions[c] <= FLOOR:
+        if emissions[t, c] <= FLOOR:
             cut(c, R + t + 1, low, tail, first, NEVER)
             acc[c, :J] = NEVER
             alpha[c] = NEVER
             continue
-        S[c] += emissions[c]
+        S[c] += emissions[t, c]
         if source > FLOOR:
             n = J - j if period[c] > 0 else min(J - j, longest[c])
             for i in range(n):
@@ -230,18 +226,18 @@ def far(model, weights, c, g, w, refs, low, t0, ring, tail, acc):
 
 @overload(far)
 def _far(model, weights, c, g, w, refs, low, t0, ring, tail, acc):
-    of = far_max if isinstance(weights, types.NoneType) else far_log
+    of = far_max if isinstance(weights, types_.NoneType) else far_log
     return lambda model, weights, c, g, w, refs, low, t0, ring, tail, acc: of(model, weights, c, g, w, refs, low, t0, ring, tail, acc)
 
 
-def near(model, weights, t, t0, J, R, age, emissions, h, S, g, low, tail, first, acc, ref, alpha):
+def near(model, weights, law, t, t0, J, R, age, emissions, h, S, g, low, tail, first, acc, ref, alpha):
     """Stand for `near_max` or `near_log` in compiled code."""
 
 
-@overload(near)
-def _near(model, weights, t, t0, J, R, age, emissions, h, S, g, low, tail, first, acc, ref, alpha):
-    of = near_max if isinstance(weights, types.NoneType) else near_log
-    return lambda model, weights, t, t0, J, R, age, emissions, h, S, g, low, tail, first, acc, ref, alpha: of(model, weights, t, t0, J, R, age, emissions, h, S, g, low, tail, first, acc, ref, alpha)
+@overload(near, inline="always")
+def _near(model, weights, law, t, t0, J, R, age, emissions, h, S, g, low, tail, first, acc, ref, alpha):
+    of = near_max if isinstance(weights, types_.NoneType) else near_log
+    return lambda model, weights, law, t, t0, J, R, age, emissions, h, S, g, low, tail, first, acc, ref, alpha: of(model, weights, law, t, t0, J, R, age, emissions, h, S, g, low, tail, first, acc, ref, alpha)
 
 
 def fold_row(weights, source, row):
@@ -250,7 +246,7 @@ def fold_row(weights, source, row):
 
 @overload(fold_row)
 def _fold_row(weights, source, row):
-    of = fold_max if isinstance(weights, types.NoneType) else fold_log
+    of = fold_max if isinstance(weights, types_.NoneType) else fold_log
     return lambda weights, source, row: of(weights, source, row)
 
 
@@ -260,7 +256,7 @@ def weigh_block(weights, g, w, refs, b):
 
 @overload(weigh_block)
 def _weigh_block(weights, g, w, refs, b):
-    of = weigh_max if isinstance(weights, types.NoneType) else weigh_log
+    of = weigh_max if isinstance(weights, types_.NoneType) else weigh_log
     return lambda weights, g, w, refs, b: of(weights, g, w, refs, b)
 
 
@@ -270,15 +266,20 @@ def outlived(model, weights, c, first, age, tail):
 
 @overload(outlived)
 def _outlived(model, weights, c, first, age, tail):
-    of = outlived_max if isinstance(weights, types.NoneType) else outlived_log
+    of = outlived_max if isinstance(weights, types_.NoneType) else outlived_log
     return lambda model, weights, c, first, age, tail: of(model, weights, c, first, age, tail)
 
 
-def begin(model, weights, phase, scores, alpha, entry, factors, h):
+def begin(
+    weights, transitions, transition_weights, transition_ref, types, columns, arc_start, arc_source, sparse,
+    phase, scores, alpha, entry, factors, h,
+):  # fmt: skip
     """Stand for `begin_max` or `begin_log` in compiled code."""
 
 
-@overload(begin)
-def _begin(model, weights, phase, scores, alpha, entry, factors, h):
-    of = begin_max if isinstance(weights, types.NoneType) else begin_log
-    return lambda model, weights, phase, scores, alpha, entry, factors, h: of(model, weights, phase, scores, alpha, entry, factors, h)
+@overload(begin, inline="always")
+def _begin(
+    weights, transitions, transition_weights, transition_ref, types, columns, arc_start, arc_source, sparse,
+    phase, scores, alpha, entry, factors, h,
+):  # fmt: skip
+    return begin_max.py_func if isinstance(weights, types_.NoneType) else begin_log.py_func

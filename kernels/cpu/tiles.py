@@ -95,7 +95,7 @@ def exact_sum(g, table, k):
     total = g.dtype.type(0)
     for i in range(g.shape[0]):
         x = g[i] + table[k - i]
-        if x.real > best - 50.0:
+        if x.real - best > -50.0:
             total += np.exp(x - best)
     return best + np.log(total)
 

@@ -137,7 +137,7 @@ def find_start(laws, u, h, emissions, c, end, at, gathered, target, way):
 @compiled
 def find_source(model, row, scores, alpha, c, target):
     """Return the smallest label from which `c` is reached with the score `target`; LOST where there is none."""
-    for a in range(model.arc_start[c], model.arc_start[c + 1]):
+    for a in range(model.arc_start[row, c], model.arc_start[row, c + 1]):
         source = model.arc_source[a]
         if alpha[source] > model.never // 2 and alpha[source] + arc_score(model, row, scores, source, c) == target:
             return source
