@@ -20,15 +20,14 @@ if TYPE_CHECKING:
 
 def continued(durations: NDArray, longest: NDArray, tail: NDArray, period: NDArray, last: int) -> NDArray:
     """Return durations for lengths 0..last: -inf at 0, the explicit ones, then what the tail gives."""
-    C = durations.shape[1]
-    out = np.full((last + 1, C), -np.inf, durations.dtype)
-    for c in range(C):
-        K = min(longest[c], last)
-        out[1 : K + 1, c] = durations[1 : K + 1, c]
-        if tail[c].real > -np.inf:
-            for k in range(longest[c] + 1, last + 1):
-                if k - period[c] >= 1:
-                    out[k, c] = out[k - period[c], c] + tail[c]
+    K = min(durations.shape[0] - 1, last)
+    out = np.full((last + 1, durations.shape[1]), -np.inf, durations.dtype)
+    out[1 : K + 1] = durations[1 : K + 1]
+    for c in np.flatnonzero(tail.real > -np.inf):
+        out[longest[c] + 1 :, c] = -np.inf
+        for k in range(longest[c] + 1, last + 1):
+            if k - period[c] >= 1:
+                out[k, c] = out[k - period[c], c] + tail[c]
     return out
 
 

@@ -6,7 +6,8 @@ states from block to block, for those who schedule blocks themselves. `ViterbiSt
 pass and no second look. All give the same answers as the whole in one go.
 """
 
-from collections.abc import Callable, Iterator, Sequence as Listed
+from collections.abc import Callable, Iterator
+from collections.abc import Sequence as Listed
 from typing import NamedTuple
 
 import numpy as np

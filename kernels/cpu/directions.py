@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import fixed
+from ..compiled import scratch
 from ..edges import Tables, continued, virtual_rows
 from ..errors import InfeasibleError
 from ..resolve import Sequence
-from ..compiled import scratch
 from .forward import advance
 from .semirings import Model
 from .tiles import BLOCK
@@ -152,9 +152,8 @@ def _model(x: Sequence, reverse: bool, tables: Tables | None, dtype: np.dtype, n
     if reverse:
         phases = (x.origin + x.emissions.shape[0] - np.arange(P)) % P
         transitions, types = transitions[phases].transpose(0, 2, 1), types.transpose(0, 2, 1)
-    sources = [[np.flatnonzero(step[:, c].real > -np.inf) for c in range(C)] for step in transitions]
-    arcs = np.array([[len(of) for of in row] for row in sources])
-    stops = np.cumsum(arcs).reshape(P, C)
+    allowed = transitions.real.transpose(0, 2, 1) > -np.inf  # (P, target, source)
+    stops = np.cumsum(allowed.sum(2)).reshape(P, C)
     finite = transitions.real[transitions.real > -np.inf]
     transition_ref = float(finite.max()) if finite.size else 0.0
     weights, enter = None, np.zeros((C, 1), dtype)
@@ -178,9 +177,9 @@ def _model(x: Sequence, reverse: bool, tables: Tables | None, dtype: np.dtype, n
         transitions=np.ascontiguousarray(transitions, dtype=dtype),
         transition_weights=np.ascontiguousarray(transition_weights, dtype=dtype),
         transition_ref=transition_ref,
-        arc_start=np.concatenate([stops[:, :1] - arcs[:, :1], stops], axis=1).astype(np.int64),
-        arc_source=np.concatenate([of for row in sources for of in row]).astype(np.int64),
-        sparse=bool(arcs.sum(1).max() * SPARSE < C * C),
+        arc_start=np.concatenate([stops[:, :1] - allowed[:, 0].sum(1, keepdims=True), stops], axis=1),
+        arc_source=allowed.nonzero()[2],
+        sparse=bool(allowed.sum((1, 2)).max() * SPARSE < C * C),
         types=np.ascontiguousarray(types),
         columns=x.columns,
         enter=enter,

@@ -11,8 +11,8 @@ What differs between the semirings is in `semirings.py`.
 """
 
 import numpy as np
-from ..compiled import compiled, scratch
 
+from ..compiled import compiled, scratch
 from .semirings import begin, far, fold_row, near, outlived, weigh_block
 from .tiles import BLOCK
 

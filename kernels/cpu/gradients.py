@@ -57,22 +57,22 @@ def partition_and_gradients(
     T, C = x.emissions.shape
     dtype = smoother.forward.dtype
     emissions, scores = np.zeros((T, C), dtype), np.zeros((T + 1, x.scores.shape[1]), dtype)
+    begin, finish, first = np.zeros(C, dtype), np.zeros(C, dtype), np.zeros(x.first.shape, dtype)
 
     def keep(part: Part) -> None:
         emissions[part.u : part.v] = part.position
         if part.kinds is not None:
             scores[part.u : part.v] = part.kinds
+        if part.u == 0 and x.left == "exact":
+            begin[:] = part.start[0]
+        if part.v == T and x.right == "exact":
+            finish[:] = part.end[-1]
 
     counts, _ = combine(smoother, wanted, keep)
-    begin, finish, first = np.zeros(C, dtype), np.zeros(C, dtype), np.zeros(x.first.shape, dtype)
-    entry, ring, folded = smoother.edge_rows(0)
-    if x.left == "exact":
-        begin[:] = entry
-    else:
+    if x.left == "censored":
+        entry, ring, folded = smoother.edge_rows(0)
         first += virtual_phases(ring, folded, x.first, x.longest, x.tail, x.period, x.origin)
         first[x.origin % len(x.first)] += entry
-    if x.right == "exact":
-        finish[:] = smoother.edge_rows(1)[0]
     gradients = Gradients(
         emissions, counts.durations, counts.tail_steps, counts.transitions, scores, first, begin, finish
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from math import lcm
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InfeasibleError
-from ..plan import Plan
+from ..plan import Plan, boundaries
 from ..resolve import Sequence
 from ..results import Report
 from .chunks import Chunks
@@ -86,12 +87,15 @@ class Smoother:
     def parts(self, wanted: Wanted) -> Iterator[Part]:
         """Yield the posteriors of all panels in order; a few panels are in flight at a time."""
         panels = list(self.chunks.panels())
+        if len(panels) == 1:  # then its labels share the threads
+            yield self.part(self.panel(*panels[0]), wanted, self.pool)
+            return
         width = 2 * self.pool._max_workers
         for i in range(0, len(panels), width):
             yield from self.pool.map(lambda where: self.part(self.panel(*where), wanted), panels[i : i + width])
 
-    def part(self, p: Panel, wanted: Wanted) -> Part:
-        """Return the posteriors of one panel."""
+    def part(self, p: Panel, wanted: Wanted, pool: ThreadPoolExecutor | None = None) -> Part:
+        """Return the posteriors of one panel; `pool`: threads that are free to help."""
         x, forward = self.x, self.forward
         emissions = forward.emissions(p.u, p.v)
         start, end = starts(p), ends(p)
@@ -109,10 +113,14 @@ class Smoother:
             )  # fmt: skip
         if wanted.durations and counts is not None:
             a, b = p.before, p.behind
-            count_durations(
-                forward.model, forward.weights, emissions, a.ring + a.offset, a.folded + a.offset, p.h,
-                b.ring + b.offset, b.folded + b.offset, p.beta[1:], p.partition, counts.durations, counts.tail_steps,
+            C = len(forward.model.top)
+            arguments = (
+                emissions, a.ring + a.offset, a.folded + a.offset, p.h, b.ring + b.offset, b.folded + b.offset,
+                p.beta[1:], p.partition, counts.durations, counts.tail_steps,
             )  # fmt: skip
+            shares = boundaries(C, 1 if pool is None else min(C, pool._max_workers))
+            run = map if pool is None else pool.map
+            list(run(lambda of: count_durations(forward.model, forward.weights, of, *arguments), pairwise(shares)))
         return Part(p.u, p.v, start, end, position, kinds, counts, p.shares, closing)
 
     def _edge(self, way: int) -> tuple[State, State, float]:
@@ -154,7 +162,7 @@ class Smoother:
                 left, right = y, x
                 starts, ends = flat - np.inf, flat
             count_durations(
-                model, self.forward.weights, flat, left.ring + left.offset, left.folded + left.offset, starts,
+                model, self.forward.weights, (0, C), flat, left.ring + left.offset, left.folded + left.offset, starts,
                 right.ring + right.offset, right.folded + right.offset, ends, partition, out.durations, out.tail_steps,
             )  # fmt: skip
             return out

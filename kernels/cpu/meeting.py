@@ -7,9 +7,9 @@ all of both gives the partition from local quantities alone, so its rounding doe
 from typing import NamedTuple
 
 import numpy as np
-from ..compiled import compiled, scratch
 from numpy.typing import NDArray
 
+from ..compiled import compiled, scratch
 from .directions import Direction, State
 from .tiles import BLOCK, TRUSTED, add_logs, add_products, exact_sum, weigh
 from .transition import begin_log
@@ -119,10 +119,11 @@ class Anchor(NamedTuple):
 
 def anchor(left: Direction, x: State, right: Direction, y: State) -> Anchor:
     """Return normaliser and label shares where a forward state meets a backward state."""
-    beyond = ahead(right, y)
-    crossing = np.concatenate([x.ring + beyond.ring, x.folded + beyond.folded], axis=1)
-    starting = begin(left, x) + y.alpha if y.position > 0 else x.alpha + beyond.after
-    entries = np.concatenate([starting[:, None], crossing], axis=1)
+    starting = begin(left, x) + y.alpha if y.position > 0 else x.alpha + begin(right, y)
+    entries = starting[:, None]
+    if max(x.ring.real.max(), x.folded.real.max()) > -np.inf:  # else nothing is open, as at an exact end
+        beyond = ahead(right, y)
+        entries = np.concatenate([entries, x.ring + beyond.ring, x.folded + beyond.folded], axis=1)
     partition = log_sum(entries)
     alive = entries.real > -np.inf
     shares = np.zeros_like(entries)

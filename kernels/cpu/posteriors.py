@@ -3,12 +3,12 @@
 from typing import NamedTuple
 
 import numpy as np
-from ..compiled import compiled, scratch
 from numpy.typing import NDArray
 
+from ..compiled import compiled, scratch
 from .directions import Direction, State
 from .tiles import BLOCK, add_logs
-from .transition import arc_score
+from .transition import arc_score, weigh_scores
 
 NEGLIGIBLE = -60.0  # log posterior below which a pair is not counted
 
@@ -58,15 +58,24 @@ def positions(p: Panel, start: NDArray, end: NDArray, emissions: NDArray) -> NDA
 def count_changes(model, scores, phase, first, alpha, f, partition, transitions, kinds):
     """Add the posterior of every label change at the panel's boundaries to `transitions[phase]` and `kinds[t, type]`.
 
-    `first` is 1 where the panel begins at the left end of the sequence, which is no change of labels.
+    `first` is 1 where the panel begins at the left end of the sequence, which is no change of labels. All C x C
+    changes are multiplied out as weights where that is safe, else arc by arc in the log domain.
     """
-    P = model.transitions.shape[0]
+    P, C = len(model.transitions), alpha.shape[1]
+    factors = scratch(scores.shape[1] + model.types.shape[0], alpha.dtype)
+    left, right = scratch(C, alpha.dtype), scratch(C, alpha.dtype)
     for t in range(first, f.shape[0]):
-        top = -np.inf
-        for c in range(alpha.shape[1]):
-            top = max(top, alpha[t, c].real)
         row = (phase + t) % P
-        for c in range(f.shape[1]):
+        if not model.sparse:
+            bound = _normalised(alpha[t], left) + _normalised(f[t], right) + model.transition_ref
+            if bound == -np.inf:
+                continue
+            bound += weigh_scores(model.columns, scores[t], factors)
+            if bound - partition.real < 600.0:
+                scale = np.exp(bound - partition)
+                _change_weights(model.transition_weights, model.types, row, factors, scale, left, right, transitions, kinds[t])
+                continue
+        for c in range(C):
             if f[t, c].real == -np.inf:
                 continue
             for a in range(model.arc_start[row, c], model.arc_start[row, c + 1]):
@@ -82,6 +91,31 @@ def count_changes(model, scores, phase, first, alpha, f, partition, transitions,
                     kind = model.types[m, source, c]
                     if kind >= 0:
                         kinds[t, kind] += posterior
+
+
+@compiled(fast=True)
+def _change_weights(weights, types, row, factors, scale, left, right, transitions, kinds):
+    """Add the posteriors of all changes at one boundary, as products of weights."""
+    C, maps = left.shape[0], types.shape[0]
+    n = factors.shape[0] - maps
+    for source in range(C):
+        x = left[source] * scale
+        if x == 0:
+            continue
+        if maps == 0:
+            for c in range(C):
+                transitions[row, source, c] += x * right[c] * weights[row, source, c]
+            continue
+        for c in range(C):
+            posterior = x * right[c] * weights[row, source, c]
+            for m in range(maps):
+                kind = types[m, source, c]
+                posterior *= factors[kind if kind >= 0 else n + m]
+            transitions[row, source, c] += posterior
+            for m in range(maps):
+                kind = types[m, source, c]
+                if kind >= 0:
+                    kinds[kind] += posterior
 
 
 @compiled(fast=True)
@@ -107,15 +141,19 @@ def _normalised(x, out):
 
 
 @compiled
-def count_durations(model, weights, emissions, ring, folded, h, ring_right, folded_right, beta, partition, counts, steps):
+def count_durations(
+    model, weights, labels, emissions, ring, folded, h, ring_right, folded_right, beta, partition, counts, steps
+):  # fmt: skip
     """Add the expected number of segments that end inside the panel to `counts[k, c]`, tails to their row and `steps`.
+
+    Of labels `labels[0]..labels[1] - 1`: they have nothing to do with each other, so threads may share them.
 
     A segment in the tail counts where its length first passes through a row of the tail; `Q`, the geometric sum of
     all ends of one residue from there on, brings in the rest of it. `V` is the same for starts.
     """
     n, C = emissions.shape
     R = ring.shape[1]
-    for c in range(C):
+    for c in range(labels[0], labels[1]):
         K, p, lam = model.longest[c], model.period[c], model.tail[c]
         # g over sources u-R..v-1, V over u-R-p.., G and Q over ends u+1..v+K+p, all relative to S[u] = 0
         g = np.full(R + n, -np.inf).astype(h.dtype)
@@ -157,7 +195,8 @@ def _piece(
     V, lam, K, p,
 ):  # fmt: skip
     """Count the segments of one label between two cuts; see `count_durations`."""
-    w = scratch(BLOCK, g.dtype)
+    w = scratch(g.shape[0], g.dtype)
+    tops = scratch(g.shape[0] // BLOCK + 1, np.float64)
     x = scratch(BLOCK, g.dtype)
     local = scratch(2 * BLOCK, g.dtype)
     if p > 0:
@@ -203,18 +242,22 @@ def _piece(
     explicit = K - p  # rows the tail does not pass through
     if explicit < 1:
         return
+    lowest = max(low, R + begin + 1 - explicit)
+    for b in range(lowest // BLOCK, (R + end + BLOCK - 1) // BLOCK):
+        a0, a1 = max(lowest, b * BLOCK), min(R + end, (b + 1) * BLOCK)
+        tops[b] = _normalised(g[a0:a1], w[a0:a1])
     for e0 in range(begin, end, BLOCK):
         e1 = min(end, e0 + BLOCK)
         top_e = _normalised(G[e0:e1], x[: e1 - e0])
         if top_e == -np.inf:
             continue
         s1 = R + e1  # sources before the last end
-        s_low = max(low, R + e0 + 1 - explicit)
+        s_low = max(lowest, R + e0 + 1 - explicit)
         for b in range(s_low // BLOCK, (s1 + BLOCK - 1) // BLOCK):
             a0, a1 = max(s_low, b * BLOCK), min(s1, (b + 1) * BLOCK)
             if a0 >= a1:
                 continue
-            top_s = _normalised(g[a0:a1], w[: a1 - a0])
+            top_s = tops[b]
             # end at boundary e + 1, source at s - R: k = e + 1 + R - s
             shift = e0 + 1 + R - (a1 - 1)  # smallest lag of the pair of blocks
             width = (e1 - e0) + (a1 - a0) - 1
@@ -226,7 +269,7 @@ def _piece(
             bound = top_s + top_e + top_d - partition.real
             if bound < NEGLIGIBLE:
                 continue
-            if bound > 600.0:  # maxima that do not meet: the products themselves are posteriors, so take them singly
+            if bound > 500.0:  # maxima that do not meet: the products themselves are posteriors, so take them singly
                 for s in range(a0, a1):
                     for e in range(e0, e1):
                         k = e + 1 + R - s
@@ -236,14 +279,17 @@ def _piece(
                                 counts[k, c] += np.exp(y)
                 continue
             local[:width] = 0
-            correlate(w[: a1 - a0], x[: e1 - e0], a1 - a0 - 1, local)
-            factor = np.exp(top_s + top_e + top_d - partition)
-            for i in range(width):
-                k = shift + i
-                if 1 <= k <= explicit:
-                    d = model.table[c, k]
+            correlate(w[a0:a1], x[: e1 - e0], a1 - a0 - 1, local)
+            if model.top[c] - top_d < 100.0:  # the table's weights will do
+                factor = np.exp(top_s + top_e + model.top[c] - partition)
+                for i in range(max(0, 1 - shift), min(width, explicit + 1 - shift)):
+                    counts[shift + i, c] += factor * local[i] * weights[c, shift + i]
+            else:
+                factor = np.exp(top_s + top_e + top_d - partition)
+                for i in range(max(0, 1 - shift), min(width, explicit + 1 - shift)):
+                    d = model.table[c, shift + i]
                     if d.real > -np.inf:
-                        counts[k, c] += factor * local[i] * np.exp(d - top_d)
+                        counts[shift + i, c] += factor * local[i] * np.exp(d - top_d)
 
 
 class Counts(NamedTuple):

@@ -12,11 +12,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiled import compiled
 from ..edges import edge_tables
 from ..plan import Plan, boundaries
 from ..resolve import Sequence
 from .chunks import Chunks
-from ..compiled import compiled
 from .directions import Direction
 from .meeting import log_sum
 from .trace import Laws, Stretch, dead_end, first_law, law_score, laws, stretches

@@ -11,8 +11,8 @@ from numba import types as types_
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from ..fixed import FLOOR, NEVER
 from ..compiled import compiled
+from ..fixed import FLOOR, NEVER
 from .tiles import BLOCK, HEADROOM, TRUSTED, add_logs, add_products, exact_sum, take_maxima, weigh
 from .transition import begin_log, begin_max
 

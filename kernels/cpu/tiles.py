@@ -7,6 +7,7 @@ float64 throughout: one AVX-512 core does 2e10 pairs a second, and its 1,400 nat
 """
 
 import numpy as np
+
 from ..compiled import compiled
 
 BLOCK = 64  # outputs of a tile and sources of a weight block; 32 is 10 % slower, 128 gains nothing

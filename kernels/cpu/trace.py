@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiled import compiled
 from ..errors import InfeasibleError
 from .chunks import Chunks
-from ..compiled import compiled
-from .directions import Direction, State
+from .directions import State
 from .transition import arc_score
 
 LOST = -1  # a walk met the left end of what is possible without finding a start
