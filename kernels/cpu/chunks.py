@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiled import scratch
 from ..errors import InfeasibleError
 from ..plan import Plan, boundaries
 from ..seams import ENOUGH, GAP, Seam, Settled, Verdict, before, settle
@@ -24,45 +26,48 @@ class Values(NamedTuple):
 class Run:
     """One chunk in one direction: the states at its marks and, where kept, the scores in between."""
 
-    def __init__(self, start: State):
+    def __init__(self, start: State, rows: Values | None = None):
+        self.start = start.position
         self.states = {start.position: start}
-        self.values: dict[int, Values] = {}  # by first boundary, mark to mark
+        self.rows = rows  # of the boundaries from the start on; filled as far as `end`
         self.end = start
 
-    def shift(self, amount: float | complex | int) -> None:
-        """Move every score by a constant."""
+    def between(self, a: int, b: int) -> Values:
+        """Return the scores between two boundaries, as views."""
+        assert self.rows is not None
+        return Values(*(x[a - self.start : b - self.start] for x in self.rows))
+
+    def join(self, old: "Run", mark: int, amount: float | complex | int) -> None:
+        """Move every score by a constant, and go on as `old` does from a mark where it then stands too."""
         for t, state in self.states.items():
             self.states[t] = state._replace(offset=state.offset + amount)
-        for t, (alpha, h) in self.values.items():
-            self.values[t] = Values(alpha + amount, h + amount)
-        self.end = self.states[self.end.position]
+        self.states.update({t: later for t, later in old.states.items() if t >= mark})
+        if self.rows is not None:
+            for mine in self.between(self.start, mark):
+                mine += amount
+            for mine, theirs in zip(self.between(mark, old.end.position), old.between(mark, old.end.position), strict=True):
+                mine[:] = theirs
+        self.end = old.end
 
 
-def travel(direction: Direction, run: Run, marks: list[int], keep: bool, old: Run | None = None) -> int:
+def travel(direction: Direction, run: Run, marks: list[int], old: Run | None = None) -> int:
     """Extend a run over its marks, joining `old` where their states agree; return the positions computed."""
     begun = run.end.position
     for mark in marks:
         state = run.end
-        alphas, hs = [], []
         while state.position < mark:
-            offset = state.offset
-            state, alpha, h = direction.step(state, min(mark, state.position + direction.stride))
-            if keep:
-                alphas.append(alpha + offset)
-                hs.append(h + offset)
-        if keep:
-            run.values[run.end.position] = Values(np.concatenate(alphas), np.concatenate(hs))
+            stop, offset = min(mark, state.position + direction.stride), state.offset
+            out = None if run.rows is None else run.between(state.position, stop)
+            state, *scores = direction.step(state, stop, out)
+            if out is not None and offset != 0:
+                for x in scores:
+                    x += offset
         run.states[mark] = run.end = state
         met = old.states.get(mark) if old is not None else None
         if met is not None and old is not None and old.end.position >= marks[-1]:
             agree, constant = _agree(direction, state, met)
             if agree:
-                run.shift(met.offset + constant - state.offset)
-                for t, later in old.states.items():
-                    if t >= mark:
-                        run.states[t] = later
-                run.values.update({t: v for t, v in old.values.items() if t >= mark})
-                run.end = old.end
+                run.join(old, mark, met.offset + constant - state.offset)
                 return mark - begun
     return run.end.position - begun
 
@@ -108,10 +113,10 @@ class Chunks:
                 early = marks[0] - self.plan.warm_up
                 known = early <= 0 and self.starts[seam[0]] is None  # then the warm-up is the sequential run
                 warm = Run(direction.start() if known else direction.blank(max(0, early)))
-                travel(direction, warm, [marks[0]] if warm.end.position < marks[0] else [], keep=False)
+                travel(direction, warm, [marks[0]] if warm.end.position < marks[0] else [])
                 start = warm.end
-        run = Run(start._replace(offset=0))
-        positions = travel(direction, run, marks[1:], self.plan.keep, self.runs.get(seam))
+        run = Run(start._replace(offset=0), self._room(direction, marks[-1] - marks[0]) if self.plan.keep else None)
+        positions = travel(direction, run, marks[1:], self.runs.get(seam))
         return run, positions
 
     def settle(self) -> Settled:
@@ -210,7 +215,7 @@ class Chunks:
         for i, marks in enumerate(self.marks):
             every = max(1, self.plan.panel // self.plan.mark)
             stops = [*marks[:-1][::every], marks[-1]]
-            yield from ((i, u, v) for u, v in zip(stops, stops[1:], strict=False))
+            yield from ((i, u, v) for u, v in pairwise(stops))
 
     def state(self, way: int, chunk: int, t: int) -> State:
         """Return the state of one direction at a mark (forward coordinates)."""
@@ -221,11 +226,13 @@ class Chunks:
         direction, run = self.directions[way], self.runs[way, chunk]
         T = direction.length
         a, b = (u, v) if way == 0 else (T - v, T - u)
-        if not self.plan.keep:
-            again = Run(run.states[a])
-            travel(direction, again, [b], keep=True)
-            return again.values[a]
-        parts = [run.values[t] for t in sorted(run.values) if a <= t < b]
-        if len(parts) == 1:
-            return parts[0]
-        return Values(np.concatenate([p.alpha for p in parts]), np.concatenate([p.h for p in parts]))
+        if self.plan.keep:
+            return run.between(a, b)
+        again = Run(run.states[a], self._room(direction, b - a))
+        travel(direction, again, [b])
+        return again.between(a, b)
+
+    def _room(self, direction: Direction, n: int) -> Values:
+        """Return memory for the scores of n boundaries."""
+        shape = n, len(direction.x.longest)
+        return Values(scratch(shape, direction.dtype), scratch(shape, direction.dtype))

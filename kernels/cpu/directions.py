@@ -107,10 +107,12 @@ class Direction:
         full = lambda *shape: np.full(shape, self.never, self.dtype)  # noqa: E731
         return State(position, 0, full(C), full(C), full(C, self.ring), full(C, rows), full(C))
 
-    def step(self, state: State, stop: int) -> tuple[State, NDArray, NDArray]:
+    def step(
+        self, state: State, stop: int, out: tuple[NDArray, NDArray] | None = None
+    ) -> tuple[State, NDArray, NDArray]:
         """Return the state at `stop`, and alpha (from the next boundary on) and h relative to the offset on entry."""
-        n, C = stop - state.position, len(self.x.longest)
-        alpha, h = scratch((n, C), self.dtype), scratch((n, C), self.dtype)
+        shape = stop - state.position, len(self.x.longest)
+        alpha, h = (scratch(shape, self.dtype), scratch(shape, self.dtype)) if out is None else out
         moved = State(stop, state.offset, *(a.copy() for a in state[2:]))
         a, b = state.position, stop
         base = advance(

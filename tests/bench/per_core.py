@@ -15,7 +15,7 @@ from semiseg.kernels import marginals, viterbi
 
 def run(quick: bool) -> Iterator[Row]:
     """A row per operation and number of threads."""
-    T, C, K = (20_000, 16, 256) if quick else (200_000, 16, 1024)
+    T, C, K = (20_000, 16, 256) if quick else (500_000, 16, 1024)
     potentials = informative(T, C, K, seed=0)
     for operation, compute, passes in (("viterbi", viterbi, 1), ("posteriors", marginals, 2)):
         forget_peak()
