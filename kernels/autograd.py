@@ -39,7 +39,9 @@ class Gradient(torch.autograd.Function):
     """The gradient of `sum_b weight[b] log Z[b]` for every leaf."""
 
     @staticmethod
-    def forward(ctx: Any, layout: Layout, options: batch.Options, weight: Tensor, *leaves: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, layout: Layout, options: batch.Options, weight: Tensor, *leaves: Tensor
+    ) -> tuple[Tensor, ...]:
         ctx.layout, ctx.options = layout, options
         ctx.save_for_backward(weight, *leaves)
         _, gradients = batch.gradients(Leaves(*leaves), layout, options, tuple(True for _ in leaves))

@@ -41,17 +41,18 @@ def compiled(function: Callable[..., Any] | None = None, *, fast: bool = False, 
     """
     if function is None:
         return lambda f: compiled(f, fast=fast, inline=inline)
-    previous = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = directory()  # read when the function is decorated, so other packages keep theirs
+    settings: Any = numba.config
+    previous = settings.CACHE_DIR
+    settings.CACHE_DIR = directory()  # read when the function is decorated, so other packages keep theirs
     try:
-        options = {"fastmath": FAST if fast else False, "inline": "always" if inline else "never"}
-        return numba.njit(cache=True, nogil=True, **options)(function)
+        fastmath: Any = FAST if fast else False
+        return numba.njit(cache=True, nogil=True, fastmath=fastmath, inline="always" if inline else "never")(function)
     finally:
-        numba.config.CACHE_DIR = previous
+        settings.CACHE_DIR = previous
 
 
 @compiled
-def scratch(shape, dtype):
+def scratch(shape: Any, dtype: Any) -> Any:
     """Return uninitialised memory (in tests: NaN, the most negative integer)."""
     out = np.empty(shape, dtype)
     if POISON:

@@ -7,7 +7,7 @@ themselves; the max semiring needs the tables, since a cut segment scores a log 
 """
 
 from math import lcm
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -41,14 +41,23 @@ class Tables(NamedTuple):
 
 def edge_tables(x: "Sequence") -> Tables:
     """Return the edge tables of one sequence."""
-    enter, leave, both = tables(
-        *(torch.from_numpy(np.asarray(a)) for a in (x.first, x.durations, x.tail)),
-        x.longest, x.period, x.left, x.right, x.origin, x.emissions.shape[0],
-    )  # fmt: skip
+    first, durations, tail = (torch.from_numpy(np.asarray(a)) for a in (x.first, x.durations, x.tail))
+    T = x.emissions.shape[0]
+    enter, leave, both = tables(first, durations, tail, x.longest, x.period, x.left, x.right, x.origin, T)
     return Tables(None if enter is None else enter.numpy(), None if leave is None else leave.numpy(), both.numpy())
 
 
-def tables(first: Tensor, durations: Tensor, tail: Tensor, longest: NDArray, period: NDArray, left, right, origin, T):
+def tables(
+    first: Tensor,
+    durations: Tensor,
+    tail: Tensor,
+    longest: NDArray,
+    period: NDArray,
+    left: str,
+    right: str,
+    origin: int,
+    T: int,
+) -> tuple[Tensor | None, Tensor | None, Tensor]:
     """Return (enter, leave, both) as tensors, differentiable in `first`, `durations` and `tail`."""
     C = durations.shape[1]
     enter, leave = None, None
@@ -62,7 +71,9 @@ def tables(first: Tensor, durations: Tensor, tail: Tensor, longest: NDArray, per
     return enter, leave, both
 
 
-def enter_table(first: Tensor, durations: Tensor, tail: Tensor, longest: NDArray, period: NDArray, origin: int) -> Tensor:
+def enter_table(
+    first: Tensor, durations: Tensor, tail: Tensor, longest: NDArray, period: NDArray, origin: int
+) -> Tensor:
     """Return `enter[k, c] = log sum_{s <= 0} exp(first[(origin + s) mod P, c] + D[k - s, c])` for 0 < k <= K.
 
     With `first = 0` this is the log survival `log sum_{d >= k} exp D[d, c]`: the `leave` table.
@@ -82,13 +93,13 @@ def enter_table(first: Tensor, durations: Tensor, tail: Tensor, longest: NDArray
         top = law.detach().max()
         mass = torch.exp(law - top)
         # by residue of the duration mod P, since the virtual start's phase depends on it
-        terms = 0
+        terms = torch.zeros_like(mass[:K])
         for r in range(P):
             later = torch.where(lengths % P == r, mass, 0.0).flip(0).cumsum(0).flip(0)[:K]
             phase = first[(origin + torch.arange(1, K + 1) - r) % P, c]
             terms = terms + later * torch.exp(phase)
         column = top + _safe_log(terms)
-        columns.append(torch.cat([column.new_full((1,), -torch.inf), column, column.new_full((len(durations) - 1 - K,), -torch.inf)]))
+        columns.append(torch.nn.functional.pad(column, (1, len(durations) - 1 - K), value=-torch.inf))
     return torch.stack(columns, 1)
 
 
@@ -114,7 +125,9 @@ def _safe_log(x: Tensor) -> Tensor:
     return torch.where(x > 0, torch.log(torch.where(x > 0, x, 1.0)), -torch.inf)
 
 
-def virtual_rows(first: NDArray, longest: NDArray, tail: NDArray, period: NDArray, origin: int) -> tuple[NDArray, NDArray]:
+def virtual_rows(
+    first: NDArray, longest: NDArray, tail: NDArray, period: NDArray, origin: int
+) -> tuple[NDArray, NDArray]:
     """Return the sources left of a censored start: ring (K, C), row j at `s = -1 - j`, and folded rows (p, C).
 
     Folded row i of label c stands at `s = -K_c - p_c + i` and holds the geometric sum of its residue's older sources.
@@ -156,6 +169,6 @@ def _cycle_terms(first: NDArray, longest: int, tail: float, period: int, origin:
     return [row - np.log1p(-np.exp(len(j) * tail)) for row in rows]
 
 
-def _log_sum(x: NDArray):
+def _log_sum(x: NDArray) -> Any:
     top = x.real.max()
     return x[0] if top == -np.inf else top + np.log(np.exp(x - top).sum())

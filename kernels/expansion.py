@@ -77,7 +77,8 @@ def expand(p: Potentials) -> Relabelled:
 def uncensor(p: Potentials, item: int, length: int | None = None) -> Potentials:
     """Return one item of a model in plain form with exact edges, cut segments as labels of their own.
 
-    `length`: what the sequence really has, where `p` holds its ends only. Block b of C labels: 0 whole segments, 1 cut at the left, 2 cut at the right, 3 cut at both ends.
+    `length`: what the sequence really has, where `p` holds its ends only. Block b of C labels: 0 whole segments, 1 cut
+    at the left, 2 cut at the right, 3 cut at both ends.
     """
     C = p.emissions.shape[-1]
     batched = p.emissions.ndim == 3
@@ -114,14 +115,14 @@ def uncensor(p: Potentials, item: int, length: int | None = None) -> Potentials:
     blocks_finish = [out, out, zero, zero] if right else [finish, finish, out, out]
     return one._replace(
         emissions=one.emissions.repeat(1, 4),
-        durations=torch.cat([durations, never if enter is None else enter, never if leave is None else leave, constant], 1),
+        durations=torch.cat([durations, *(never if t is None else t for t in (enter, leave)), constant], 1),
         transitions=wide,
         longest=longest.repeat(4),
         tail=torch.cat([tail, tail, tail, torch.where(both > -torch.inf, 0.0, -torch.inf)]),
         period=period.repeat(4),
         # the edges' own boundary scores are in first and last: silence the maps there
         boundaries=tuple(
-            Boundary(torch.cat([torch.zeros_like(b.scores[:1]), b.scores[1:T], torch.zeros_like(b.scores[:1])]), types[m])
+            Boundary(torch.nn.functional.pad(b.scores[1:T], (0, 0, 1, 1)), types[m])
             for m, b in enumerate(one.boundaries)
         ),
         first=torch.cat(blocks_begin),

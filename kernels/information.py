@@ -38,7 +38,8 @@ def cross_entropy(p: Potentials, q: Potentials) -> Tensor:
         if getattr(p, name) != getattr(q, name):
             raise PotentialsError(f"{name}: expected {getattr(p, name)!r} as in p, got {getattr(q, name)!r} in q")
     if p.emissions.shape != q.emissions.shape:
-        raise PotentialsError(f"emissions: expected {tuple(p.emissions.shape)} as in p, got {tuple(q.emissions.shape)} in q")
+        shapes = tuple(p.emissions.shape), tuple(q.emissions.shape)
+        raise PotentialsError(f"emissions: expected {shapes[0]} as in p, got {shapes[1]} in q")
     whole = [p.emissions.shape[-2]] * (p.emissions.shape[0] if p.emissions.ndim == 3 else 1)
     sizes = [whole if x.lengths is None else x.lengths.tolist() for x in (p, q)]
     if sizes[0] != sizes[1]:
@@ -63,8 +64,8 @@ def _one(p: Potentials, q: Potentials) -> Tensor:
     (p_leaves, p_layout), (q_leaves, q_layout) = resolve(p), resolve(q)
     weight = torch.ones(1, dtype=torch.float64)
     expected = Gradient.apply(p_layout, options, weight, *(x.double() for x in p_leaves))
-    score = sum((_product(mu, theta.double()) for mu, theta in zip(expected, q_leaves, strict=True)), weight.new_zeros(()))
-    return log_partitions(q_leaves, q_layout, options)[0] - score
+    scores = [_product(mu, theta.double()) for mu, theta in zip(expected, q_leaves, strict=True)]
+    return log_partitions(q_leaves, q_layout, options)[0] - torch.stack(scores).sum()
 
 
 def _product(expected: Tensor, scores: Tensor) -> Tensor:

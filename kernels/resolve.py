@@ -146,7 +146,7 @@ def resolve(p: Potentials, laws_checked: bool = False) -> tuple[Leaves, Layout]:
 
 
 def known_side(scores: Tensor, types: Tensor) -> Tensor:
-    """Return (B, C) what a map scores at an exact end: 0 unless the one known label (axis 1 of types) fixes its type."""
+    """Return (B, C) what a map scores at an exact end: 0 unless the known label (axis 1 of types) fixes its type."""
     known = types[0].long().to(scores.device)
     if not bool((types == types[:1]).all()):
         return scores.new_zeros(len(scores), len(known), dtype=torch.float64)

@@ -8,7 +8,7 @@ pass and no second look. All give the same answers as the whole in one go.
 
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Listed
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -52,7 +52,8 @@ class Rows:
             return np.zeros((0, self.shape[1]))
         values = self.read(a, b)
         if tuple(values.shape) != (n, width):
-            raise PotentialsError(f"{self.name}: expected rows {a}..{b} of shape {(n, width)}, got {tuple(values.shape)}")
+            got = tuple(values.shape)
+            raise PotentialsError(f"{self.name}: expected rows {a}..{b} of shape {(n, width)}, got {got}")
         out = values.detach().cpu().to(torch.float64 if values.dtype == torch.float64 else torch.float32).numpy()
         bad = ~(out < np.inf)
         if bad.any():
@@ -87,8 +88,9 @@ class Stream:
         if model.transitions_by_duration:
             raise PotentialsError("transitions_by_duration: expected plain transitions in a stream")
         if length < 1 or len(scores) != len(model.boundaries):
+            wanted = len(model.boundaries)
             raise PotentialsError(
-                f"stream: expected a length >= 1 and {len(model.boundaries)} boundary readers, got {length} and {len(scores)}"
+                f"stream: expected a length >= 1 and {wanted} boundary readers, got {length} and {len(scores)}"
             )
         self.model, self.length, self.read, self.read_scores = model, length, emissions, tuple(scores)
         C = model.emissions.shape[-1]
@@ -113,10 +115,10 @@ class Stream:
         def every_map(a: int, b: int) -> Tensor:
             return torch.cat([read(a, b) for read in self.read_scores], 1) if widths else torch.zeros(b - a, 0)
 
-        return x._replace(
-            emissions=Rows("emissions", self.read, self.length, C, repeat),
-            scores=Rows("boundary scores", every_map, self.length + 1, sum(widths), silent_ends=repeat > 1),
-        )
+        scores = Rows("boundary scores", every_map, self.length + 1, sum(widths), silent_ends=repeat > 1)
+        emissions = Rows("emissions", self.read, self.length, C, repeat)
+        # sliced and measured like the arrays they stand for
+        return x._replace(emissions=cast(NDArray, emissions), scores=cast(NDArray, scores))
 
     def log_partition(self) -> float:
         """Return log Z."""
@@ -161,7 +163,7 @@ class Stream:
 
         def add(part: Part) -> None:
             nonlocal total
-            total += product(part.position, q.emissions[part.u : part.v])
+            total += product(cast(NDArray, part.position), q.emissions[part.u : part.v])
             if part.kinds is not None:
                 total += product(part.kinds, q.scores[part.u : part.v])
 
@@ -229,12 +231,14 @@ def posteriors(block: Potentials, left: State | None, right: State | None) -> Po
     ends = [None if s is None else s._replace(position=0) for s in (left, right)]
     smoother = Smoother(x, plan(T, C, int(x.longest.max()), threads._max_workers), threads, *ends)
     parts = list(smoother.parts(Wanted()))
-    columns = [torch.from_numpy(np.concatenate([getattr(p, f) for p in parts])) for f in ("start", "end", "position")]
+    start, end, position = (
+        torch.from_numpy(np.concatenate([getattr(p, f) for p in parts])) for f in ("start", "end", "position")
+    )
     if left is None and x.left == "censored":
-        columns[0][0] = 0
+        start[0] = 0
     if right is None and x.right == "censored":
-        columns[1][-1] = 0
-    return Posteriors(*columns, float(smoother.log_partition()))
+        end[-1] = 0
+    return Posteriors(start, end, position, float(smoother.log_partition()))
 
 
 def _block(block: Potentials) -> Sequence:

@@ -79,7 +79,8 @@ def test_cpu_equals_enumeration(potentials, item, schedule):
 
 @pytest.mark.parametrize("potentials", GRID)
 def test_every_gradient_equals_enumeration(potentials):
-    names = [f for f in ("emissions", "durations", "transitions", "tail", "first", "last") if getattr(potentials, f) is not None]
+    fields = ("emissions", "durations", "transitions", "tail", "first", "last")
+    names = [f for f in fields if getattr(potentials, f) is not None]
     leaves = {f: getattr(potentials, f).clone().requires_grad_() for f in names}
     boundaries = tuple(b._replace(scores=b.scores.clone().requires_grad_()) for b in potentials.boundaries)
     found = enumeration.enumerate_segmentations(enumeration.from_potentials(potentials))

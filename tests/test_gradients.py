@@ -9,7 +9,11 @@ from torch import nn
 from semiseg import kernels
 from semiseg.kernels.potentials import Boundary, Potentials
 
-PLAIN = [pytest.param(c.potentials, id=c.name) for c in list(cases.grid())[::5] if (c.potentials.left, c.potentials.right) == ("exact", "exact")]
+PLAIN = [
+    pytest.param(c.potentials, id=c.name)
+    for c in list(cases.grid())[::5]
+    if c.potentials.left == c.potentials.right == "exact"
+]
 LEAVES = ("emissions", "durations", "transitions", "tail", "first", "last")
 
 
@@ -25,10 +29,10 @@ def test_gradcheck_once_and_twice(potentials):
 
     def of(*tensors):
         masked = [torch.where(torch.isfinite(x), t, x) for t, x in zip(tensors, original, strict=True)]
-        boundaries = tuple(b._replace(scores=t) for b, t in zip(potentials.boundaries, masked[len(names) :], strict=True))
-        return kernels.log_partition(
-            potentials._replace(**dict(zip(names, masked, strict=False)), boundaries=boundaries)
-        )
+        scores = masked[len(names) :]
+        boundaries = tuple(b._replace(scores=t) for b, t in zip(potentials.boundaries, scores, strict=True))
+        moved = dict(zip(names, masked, strict=False))
+        return kernels.log_partition(potentials._replace(**moved, boundaries=boundaries))
 
     inputs = tuple(finite(x) for x in original)
     assert torch.autograd.gradcheck(of, inputs)
@@ -78,7 +82,8 @@ class Head(nn.Module):
         self.transitions = nn.Parameter(torch.randn(labels, labels))
 
     def forward(self, x, lengths=None):
-        return kernels.log_partition(Potentials(self.encoder(x), self.durations, self.transitions, lengths=lengths)).sum()
+        p = Potentials(self.encoder(x), self.durations, self.transitions, lengths=lengths)
+        return kernels.log_partition(p).sum()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -93,7 +98,8 @@ def test_autocast(dtype):
     wide = kernels.log_partition(Potentials(emissions.double(), head.durations, head.transitions)).sum()
     assert z.item() == pytest.approx(wide.item(), abs=EXACT)
     assert torch.isfinite(head.encoder.weight.grad).all()
-    assert kernels.marginals(Potentials(emissions.detach(), head.durations, head.transitions)).start.dtype == torch.float32
+    got = kernels.marginals(Potentials(emissions.detach(), head.durations, head.transitions))
+    assert got.start.dtype == torch.float32
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch's own, where it leaves the graph

@@ -11,7 +11,11 @@ from semiseg import kernels
 from semiseg.kernels.potentials import Potentials
 
 LARGER = [larger(seed) for seed in range(8)]
-SMALL = [c.potentials for c in cases.grid() if not c.potentials.transitions_by_duration and c.potentials.emissions.shape[0] > 2]
+SMALL = [
+    case.potentials
+    for case in cases.grid()
+    if not case.potentials.transitions_by_duration and len(case.potentials.emissions) > 2
+]
 
 
 def stream(p: Potentials, **options) -> kernels.Stream:

@@ -18,6 +18,7 @@ from .chunks import Chunks
 from .directions import Direction
 from .gradients import Gradients, combine, partition_and_gradients
 from .marginals import Part, Smoother, Wanted, final_partition
+from .posteriors import Counts
 from .sample import sample_item
 from .threads import pool
 from .viterbi import viterbi_item
@@ -86,22 +87,26 @@ def alone(layout: Layout) -> bool:
 
 
 def gradients(
-    leaves: Leaves, layout: Layout, options: Options, needs: tuple[bool, ...], tangent: Leaves | None = None, step: float = 0.0
+    leaves: Leaves,
+    layout: Layout,
+    options: Options,
+    needs: tuple[bool, ...],
+    tangent: Leaves | None = None,
+    step: float = 0.0,
 ) -> tuple[Tensor, list[Gradients]]:
     """Return (B,) log partitions and each item's gradients; with a tangent, the derivatives of both along it."""
-    need = Leaves(*needs)
+    need = dict(zip(Leaves._fields, needs, strict=True))
     wanted = Wanted(
-        position=need.emissions,
-        changes=need.transitions or need.scores,
-        durations=need.durations or need.tail,
+        changes=need["transitions"] or need["scores"],
+        durations=need["durations"] or need["tail"],
     )
 
     def work(item: int):
         x = logs(leaves, layout, item)
         if tangent is not None:
             v = sequence(tangent, layout, item)
-            fields = Gradients._fields
-            x = x._replace(**{f: getattr(x, f) + 1j * step * np.nan_to_num(getattr(v, f).astype(np.float64)) for f in fields})
+            small = {f: 1j * step * np.nan_to_num(getattr(v, f).astype(np.float64)) for f in Gradients._fields}
+            x = x._replace(**{f: getattr(x, f) + moved for f, moved in small.items()})
         z, g = partition_and_gradients(x, plan_for(x, options, alone(layout)), pool(options.threads), wanted)
         if tangent is not None:
             return z.imag / step, Gradients(*(a.imag / step for a in g))
@@ -159,7 +164,7 @@ def viterbi(leaves: Leaves, layout: Layout, options: Options) -> tuple[Tensor, S
     segments = table([(b, path.starts, path.ends, path.labels) for b, (_, path) in enumerate(found)])
     scores = torch.tensor([path.score * fixed.UNIT for _, path in found], dtype=torch.float64)
     device = leaves.emissions.device
-    report = join([Report(plan.chunks, *path.settled, 0.0) for plan, path in found])
+    report = join([Report(chunks=plan.chunks, **path.settled._asdict(), closing=0.0) for plan, path in found])
     return scores.to(device), Segments(*(x.to(device) for x in segments)), report
 
 
@@ -232,7 +237,7 @@ def marginals(
 
     found = each_item(layout, options, work)
     device = leaves.emissions.device
-    counted = {name: torch.from_numpy(np.stack([getattr(c, name) for _, c, _, _ in found])) for name in found[0][1]._fields}
+    counted = {name: torch.from_numpy(np.stack([getattr(c, name) for _, c, _, _ in found])) for name in Counts._fields}
     transitions = counted["transitions"]
     if by_duration:  # durations of "c entered from c'", but the first segments' own labels
         split = counted["durations"].reshape(B, -1, labels, labels + 1)
@@ -241,7 +246,8 @@ def marginals(
     if asked is not None:
         order = np.argsort(np.concatenate([np.flatnonzero((asked.segments.item == b).numpy()) for b in range(B)]))
         parts = [c for _, _, c, _ in found]
-        calls = Calls(*(torch.from_numpy(np.concatenate([p[i] for p in parts])[order]) for i in range(len(Calls._fields))))
+        columns = [np.concatenate(column)[order] for column in zip(*parts, strict=True)]
+        calls = Calls(*map(torch.from_numpy, columns))
     send = lambda name: out[name].to(device) if name in out else None  # noqa: E731
     return Marginals(
         log_partition=torch.tensor([float(z) for z, _, _, _ in found], dtype=torch.float64, device=device),
@@ -251,7 +257,7 @@ def marginals(
         transitions=transitions.to(device) if "transitions" in want else None,
         durations=contract(counted["durations"], label, labels).to(device) if "durations" in want else None,
         tail_steps=contract(counted["tail_steps"], label, labels).to(device) if "durations" in want else None,
-        boundaries=None if kinds is None else tuple(k.to(device) for k in kinds.split(np.diff(layout.columns).tolist(), -1)),
+        boundaries=None if kinds is None else kinds.to(device).split(np.diff(layout.columns).tolist(), -1),
         calls=calls,
         report=join([r for _, _, _, r in found]),
     )

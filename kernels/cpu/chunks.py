@@ -45,7 +45,8 @@ class Run:
         if self.rows is not None:
             for mine in self.between(self.start, mark):
                 mine += amount
-            for mine, theirs in zip(self.between(mark, old.end.position), old.between(mark, old.end.position), strict=True):
+            rest = mark, old.end.position
+            for mine, theirs in zip(self.between(*rest), old.between(*rest), strict=True):
                 mine[:] = theirs
         self.end = old.end
 

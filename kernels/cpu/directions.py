@@ -38,7 +38,9 @@ class State(NamedTuple):
 class Direction:
     """A sequence read one way, in the log semiring, or in the max semiring when it comes with fixed-point tables."""
 
-    def __init__(self, x: Sequence, reverse: bool = False, tables: Tables | None = None, source: Sequence | None = None):
+    def __init__(
+        self, x: Sequence, reverse: bool = False, tables: Tables | None = None, source: Sequence | None = None
+    ):
         self.x, self.reverse, self.tables = x, reverse, tables
         self.source = source  # max semiring: the sequence before quantisation, for emissions and boundary scores
         self.length = x.emissions.shape[0]
@@ -145,7 +147,9 @@ class Direction:
         return high
 
 
-def _model(x: Sequence, reverse: bool, tables: Tables | None, dtype: np.dtype, never: float) -> tuple[Model, NDArray | None]:
+def _model(
+    x: Sequence, reverse: bool, tables: Tables | None, dtype: np.dtype, never: float
+) -> tuple[Model, NDArray | None]:
     """Return the constants of one direction, and the duration weights of the log semiring."""
     C = len(x.longest)
     columns = 2 * (int(x.longest.max()) + int(x.period.max()) + BLOCK)  # twice: seams meet ring to ring

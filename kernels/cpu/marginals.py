@@ -55,7 +55,9 @@ def final_partition(chunks: Chunks, backward: Direction):
 class Smoother:
     """Settled passes of one sequence, ready to give posteriors panel by panel."""
 
-    def __init__(self, x: Sequence, plan: Plan, pool: ThreadPoolExecutor, left: State | None = None, right: State | None = None):
+    def __init__(
+        self, x: Sequence, plan: Plan, pool: ThreadPoolExecutor, left: State | None = None, right: State | None = None
+    ):
         self.x, self.plan, self.pool = x, plan, pool
         self.forward, self.backward = Direction(x), Direction(x, reverse=True)
         self.chunks = Chunks([self.forward, self.backward], plan, pool, left, right)
@@ -123,7 +125,7 @@ class Smoother:
             list(run(lambda of: count_durations(forward.model, forward.weights, of, *arguments), pairwise(shares)))
         return Part(p.u, p.v, start, end, position, kinds, counts, p.shares, closing)
 
-    def _edge(self, way: int) -> tuple[State, State, float]:
+    def _edge(self, way: int) -> tuple[State, State, float | complex]:
         """Return the states of both directions at one end of the sequence, this way's first, and their partition."""
         chunk, t = (0, 0) if way == 0 else (self.plan.chunks - 1, self.length)
         x, y = self.chunks.state(way, chunk, t), self.chunks.state(1 - way, chunk, t)

@@ -86,7 +86,8 @@ def begin(direction: Direction, state: State) -> NDArray:
     h = scratch(len(model.top), direction.dtype)
     scores = direction.scores(t, t + 1)[0]
     factors = scratch(len(scores) + len(model.types), direction.dtype)
-    change(direction.weights, model, direction.phase(t) % len(model.transitions), scores, state.alpha, state.entry, factors, h)
+    phase = direction.phase(t) % len(model.transitions)
+    change(direction.weights, model, phase, scores, state.alpha, state.entry, factors, h)
     return h
 
 
@@ -151,7 +152,7 @@ def total_variation(a: State, b: State, beyond: Ahead) -> tuple[float, float]:
     return 0.5 * float(np.abs(np.exp(u - zu) - np.exp(v - zv)).sum()), float(zu - zv)
 
 
-def same_up_to_constant(a: State, b: State, never: int) -> tuple[bool, int]:
+def same_up_to_constant(a: State, b: State, never: float) -> tuple[bool, int]:
     """Return whether two max-plus states differ by one constant only, and the constant `b - a`."""
     u, v = (np.concatenate([flat(s.alpha, s.ring, s.folded), s.first]) for s in (a, b))
     live = u > never // 2

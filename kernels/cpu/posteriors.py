@@ -30,8 +30,10 @@ class Panel(NamedTuple):
 
 def weight(scores: NDArray, partition) -> NDArray:
     """Return exp(scores - partition), 0 for -inf (a complex -inf has no exponential of its own)."""
+    if not np.iscomplexobj(scores):
+        return np.exp(scores - partition)
     live = scores.real > -np.inf
-    return np.where(live, np.exp(np.where(live, scores, 0) - partition), 0) if np.iscomplexobj(scores) else np.exp(scores - partition)
+    return np.where(live, np.exp(np.where(live, scores, 0) - partition), 0)
 
 
 def starts(p: Panel) -> NDArray:
@@ -73,7 +75,9 @@ def count_changes(model, scores, phase, first, alpha, f, partition, transitions,
             bound += weigh_scores(model.columns, scores[t], factors)
             if bound - partition.real < 600.0:
                 scale = np.exp(bound - partition)
-                _change_weights(model.transition_weights, model.types, row, factors, scale, left, right, transitions, kinds[t])
+                _change_weights(
+                    model.transition_weights, model.types, row, factors, scale, left, right, transitions, kinds[t]
+                )  # fmt: skip
                 continue
         for c in range(C):
             if f[t, c].real == -np.inf:
@@ -151,7 +155,7 @@ def count_durations(
     A segment in the tail counts where its length first passes through a row of the tail; `Q`, the geometric sum of
     all ends of one residue from there on, brings in the rest of it. `V` is the same for starts.
     """
-    n, C = emissions.shape
+    n = emissions.shape[0]
     R = ring.shape[1]
     for c in range(labels[0], labels[1]):
         K, p, lam = model.longest[c], model.period[c], model.tail[c]

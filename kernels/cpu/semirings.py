@@ -167,7 +167,7 @@ def near_max(model, weights, law, t, t0, J, R, age, emissions, h, S, g, low, tai
 
     A first segment cut by a censored start competes with them.
     """
-    table, longest, period, top = law
+    table, longest, period, _ = law
     j = t - t0
     for c in range(h.shape[0]):
         source = h[c] - S[c] if h[c] > FLOOR else NEVER
@@ -226,8 +226,7 @@ def far(model, weights, c, g, w, refs, low, t0, ring, tail, acc):
 
 @overload(far)
 def _far(model, weights, c, g, w, refs, low, t0, ring, tail, acc):
-    of = far_max if isinstance(weights, types_.NoneType) else far_log
-    return lambda model, weights, c, g, w, refs, low, t0, ring, tail, acc: of(model, weights, c, g, w, refs, low, t0, ring, tail, acc)
+    return (far_max if isinstance(weights, types_.NoneType) else far_log).py_func
 
 
 def near(model, weights, law, t, t0, J, R, age, emissions, h, S, g, low, tail, first, acc, ref, alpha):
@@ -236,8 +235,7 @@ def near(model, weights, law, t, t0, J, R, age, emissions, h, S, g, low, tail, f
 
 @overload(near, inline="always")
 def _near(model, weights, law, t, t0, J, R, age, emissions, h, S, g, low, tail, first, acc, ref, alpha):
-    of = near_max if isinstance(weights, types_.NoneType) else near_log
-    return lambda model, weights, law, t, t0, J, R, age, emissions, h, S, g, low, tail, first, acc, ref, alpha: of(model, weights, law, t, t0, J, R, age, emissions, h, S, g, low, tail, first, acc, ref, alpha)
+    return (near_max if isinstance(weights, types_.NoneType) else near_log).py_func
 
 
 def fold_row(weights, source, row):
@@ -246,8 +244,7 @@ def fold_row(weights, source, row):
 
 @overload(fold_row)
 def _fold_row(weights, source, row):
-    of = fold_max if isinstance(weights, types_.NoneType) else fold_log
-    return lambda weights, source, row: of(weights, source, row)
+    return (fold_max if isinstance(weights, types_.NoneType) else fold_log).py_func
 
 
 def weigh_block(weights, g, w, refs, b):
@@ -256,8 +253,7 @@ def weigh_block(weights, g, w, refs, b):
 
 @overload(weigh_block)
 def _weigh_block(weights, g, w, refs, b):
-    of = weigh_max if isinstance(weights, types_.NoneType) else weigh_log
-    return lambda weights, g, w, refs, b: of(weights, g, w, refs, b)
+    return (weigh_max if isinstance(weights, types_.NoneType) else weigh_log).py_func
 
 
 def outlived(model, weights, c, first, age, tail):
@@ -266,8 +262,7 @@ def outlived(model, weights, c, first, age, tail):
 
 @overload(outlived)
 def _outlived(model, weights, c, first, age, tail):
-    of = outlived_max if isinstance(weights, types_.NoneType) else outlived_log
-    return lambda model, weights, c, first, age, tail: of(model, weights, c, first, age, tail)
+    return (outlived_max if isinstance(weights, types_.NoneType) else outlived_log).py_func
 
 
 def begin(
