@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .cpu import batch
+from .devices import on_cpu
 from .expansion import expand
 from .potentials import Potentials
 from .resolve import Layout, Leaves, resolve
@@ -59,6 +60,7 @@ class Gradient(torch.autograd.Function):
 
 # decorating takes a second of imports, which is why this module is loaded for training only
 @torch.compiler.disable
+@on_cpu
 def log_partition(
     potentials: Potentials, *, threads: int | None = None, chunks: int | None = None, warm_up: int | None = None
 ) -> Tensor:

@@ -13,22 +13,26 @@ from torch import Tensor
 from . import checks
 from .autograd import Gradient, log_partitions
 from .cpu.batch import Options
+from .devices import on_cpu
 from .errors import InfeasibleError, PotentialsError
 from .expansion import expand, uncensor
 from .potentials import Boundary, Potentials
 from .resolve import check_laws, law_of, resolve
 
 
+@on_cpu
 def entropy(potentials: Potentials) -> Tensor:
     """Return the entropy of every item's distribution over segmentations, in nats."""
     return cross_entropy(potentials, potentials)
 
 
+@on_cpu
 def kl(p: Potentials, q: Potentials) -> Tensor:
     """Return the divergence `E_p (log p - log q)` of every item, in nats."""
     return cross_entropy(p, q) - entropy(p)
 
 
+@on_cpu
 def cross_entropy(p: Potentials, q: Potentials) -> Tensor:
     """Return `-E_p log q` of every item, in nats; infinite where q forbids what p allows."""
     for x in (p, q):

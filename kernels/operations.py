@@ -7,6 +7,7 @@ from torch import Tensor
 
 from . import checks
 from .cpu import batch
+from .devices import on_cpu
 from .expansion import concept_of, expand
 from .potentials import Potentials
 from .resolve import resolve
@@ -15,6 +16,7 @@ from .results import Marginals, Segments, Viterbi
 WANTED = ("start", "end", "position", "transitions", "durations", "boundaries")
 
 
+@on_cpu
 def viterbi(
     potentials: Potentials, *, threads: int | None = None, chunks: int | None = None, warm_up: int | None = None
 ) -> Viterbi:
@@ -27,6 +29,7 @@ def viterbi(
     return Viterbi(score if layout.batched else score[0], segments, report)
 
 
+@on_cpu
 def marginals(
     potentials: Potentials,
     *,
@@ -65,6 +68,7 @@ def marginals(
     return Marginals(**strip, boundaries=boundaries, calls=found.calls, report=found.report)
 
 
+@on_cpu
 def sample(
     potentials: Potentials,
     n: int,
