@@ -3,8 +3,8 @@
 import cases
 import pytest
 import torch
+from replicas import Head, replica
 from tolerances import EXACT
-from torch import nn
 
 from semiseg import kernels
 from semiseg.kernels.potentials import Boundary, Potentials
@@ -72,20 +72,6 @@ def test_gradcheck_through_survival():
     assert torch.autograd.gradcheck(lambda a, b: kernels.entropy(censored(a, b)), (theta, tail), atol=1e-5)
 
 
-class Head(nn.Module):
-    """A linear encoder and a small model."""
-
-    def __init__(self, features=5, labels=3, K=6):
-        super().__init__()
-        self.encoder = nn.Linear(features, labels)
-        self.durations = nn.Parameter(torch.randn(K + 1, labels))
-        self.transitions = nn.Parameter(torch.randn(labels, labels))
-
-    def forward(self, x, lengths=None):
-        p = Potentials(self.encoder(x), self.durations, self.transitions, lengths=lengths)
-        return kernels.log_partition(p).sum()
-
-
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_autocast(dtype):
     torch.manual_seed(0)
@@ -113,19 +99,8 @@ def test_inside_torch_compile():
         torch.testing.assert_close(a, b)
 
 
-def _replica(rank, store, out):
-    torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-    torch.manual_seed(0)
-    head, x = Head(), torch.randn(4, 20, 5)
-    wrapped = nn.parallel.DistributedDataParallel(head)
-    wrapped(x[2 * rank : 2 * rank + 2]).backward()
-    if rank == 0:
-        torch.save([p.grad for p in head.parameters()], out)
-    torch.distributed.destroy_process_group()
-
-
 def test_distributed_data_parallel(tmp_path):
-    torch.multiprocessing.spawn(_replica, (str(tmp_path / "store"), str(tmp_path / "out")), nprocs=2)
+    torch.multiprocessing.spawn(replica, (str(tmp_path / "store"), str(tmp_path / "out")), nprocs=2)
     torch.manual_seed(0)
     head, x = Head(), torch.randn(4, 20, 5)
     want = torch.autograd.grad(head(x), tuple(head.parameters()))
