@@ -20,8 +20,11 @@ def run(command: click.Command, args: Sequence[str] | None = None) -> int:
     except click.Abort:
         return 130
     except BrokenPipeError:
-        # The interpreter flushes stdout once more when it ends, and would complain then.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence()
+        return 1
+    except OSError as error:
+        click.echo(f"semiseg: cannot write: {error.strerror}", err=True)
+        silence()
         return 1
     except (SemisegError, ValueError) as error:
         if not is_users(error):
@@ -29,6 +32,11 @@ def run(command: click.Command, args: Sequence[str] | None = None) -> int:
         click.echo(f"semiseg: {' '.join(str(error).split())}", err=True)
         return 1
     return status if isinstance(status, int) else 0
+
+
+def silence() -> None:
+    """Send what is left of stdout nowhere: the interpreter flushes once more when it ends, and would complain then."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def is_users(error: Exception) -> bool:

@@ -8,15 +8,14 @@ class PotentialsError(ValueError):
 class InfeasibleError(PotentialsError):
     """No segmentation has a score above -inf; `position` is the first boundary that no state reaches."""
 
-    def __init__(self, message: str, item: int, position: int):
-        super().__init__(message)
+    def __init__(self, item: int, position: int):
+        super().__init__(f"no segmentation is possible: item {item}, no state reaches boundary {position}")
         self.item = item
         self.position = position
 
     def of(self, item: int) -> "InfeasibleError":
         """Return this error as that of one item of a batch."""
-        message = f"no segmentation is possible: item {item}, no state reaches boundary {self.position}"
-        return InfeasibleError(message, item, self.position)
+        return InfeasibleError(item, self.position)
 
 
 class UndecidedError(RuntimeError):

@@ -26,6 +26,22 @@ class Boundary(NamedTuple):
 class Potentials(NamedTuple):
     """Every score of the model; a leading B axis in `emissions` makes it a batch that shares the rest.
 
+    Nothing is checked before it is used; `p._replace(...)` gives a changed copy. Scores are floating tensors.
+
+        emissions    (T, C) or (B, T, C)
+        durations    (K + 1, C)   row k: score of a segment of k positions; row 0 is unused
+        transitions  (C, C), or (P, C, C) with period P; source first
+        longest      (C,) integers in 1..K: longest explicit duration of each label
+        tail         (C,) log weight of one more period; -inf: no longer segments
+        period       (C,) integers: 1, or 3 where length modulo 3 matters; without a tail it means nothing
+        boundaries   tuple of Boundary(scores (T + 1, n) or (B, T + 1, n), types (C, C) integers, -1: not scored)
+        first, last  (C,), first also (P, C)
+        left, right  "exact" or "censored": a censored edge cuts segments, which needs laws that sum to 1 over all
+                     durations k >= 1, the tail's included, and tail < 0
+        lengths      (B,) integers
+        origin       absolute position of the first emission: phase of P, and the fixed-point grid of Viterbi
+        transitions_by_duration  transitions are (K + 1, C, C), by the duration of the segment entered
+
     Durations beyond the longest explicit one follow the tail: `D[k] = D[k - period] + tail` for `k > longest`.
     At an exact end only those boundary maps score whose type is fixed by the known side; at a censored end none does,
     the segment there scores its log survival, `first` weighs virtual starts left of the input and `last` is unused.

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .checks import check_types
 from .cpu import batch
 from .cpu.calls import describe
 from .cpu.chunks import Chunks
@@ -51,6 +52,8 @@ class Rows:
         if n == 0:
             return np.zeros((0, self.shape[1]))
         values = self.read(a, b)
+        if not isinstance(values, Tensor):
+            raise PotentialsError(f"{self.name}: expected a torch tensor of rows, got {type(values).__name__}")
         if tuple(values.shape) != (n, width):
             got = tuple(values.shape)
             raise PotentialsError(f"{self.name}: expected rows {a}..{b} of shape {(n, width)}, got {got}")
@@ -69,7 +72,7 @@ class Rows:
 
 
 class Stream:
-    """One long sequence, read again by every operation.
+    """One long sequence, read again by every operation; answers are numbers and numpy arrays, without gradients.
 
     `model` is everything but emissions and boundary scores, whose first column axis alone counts there. `emissions(a,
     b)` returns rows a..b-1 of T, each of `scores` the rows a..b-1 of T + 1 boundaries for one boundary map.
@@ -85,8 +88,11 @@ class Stream:
         threads: int | None = None,
         chunks: int | None = None,
     ):
-        if model.transitions_by_duration:
-            raise PotentialsError("transitions_by_duration: expected plain transitions in a stream")
+        if not isinstance(model, Potentials) or model.transitions_by_duration or model.emissions.ndim != 2:
+            raise PotentialsError("stream: expected Potentials with emissions (., C) and transitions not by duration")
+        for read in (emissions, *scores):
+            if not callable(read):
+                raise PotentialsError(f"stream: expected a function (first, last) -> rows, got {type(read).__name__}")
         if length < 1 or len(scores) != len(model.boundaries):
             wanted = len(model.boundaries)
             raise PotentialsError(
@@ -135,7 +141,12 @@ class Stream:
         yield decoder.finish([read(self.length, self.length + 1)[0] for read in self.read_scores])
 
     def marginals(self, position: bool = True, changes: bool = False, durations: bool = False) -> Iterator[Part]:
-        """Yield the posteriors of one stretch after the other, left to right."""
+        """Yield the posteriors of one stretch [u, v) after the other, left to right.
+
+        Each has numpy arrays `start` (at boundaries u..v-1), `end` (at u+1..v) and `position`, and on request `kinds`
+        (boundary types at u..v-1) and `counts`, whose sums over all stretches are the expected transitions and
+        durations (but for what a censored edge hides).
+        """
         yield from self._smoother().parts(Wanted(position, changes, durations))
 
     def calls(self, segments: Segments, concepts: Tensor | None = None, level: float = 0.95) -> Calls:
@@ -154,6 +165,8 @@ class Stream:
 
     def cross_entropy(self, other: "Stream") -> float:
         """Return `-E_p log q` in nats, p this stream and q the other: the same labels, lengths and boundary maps."""
+        if self.length != other.length:
+            raise PotentialsError(f"stream: expected {self.length} positions as in p, got {other.length} in q")
         p, q = self._uncensored(), other._uncensored()
         for name in ("longest", "period", "types"):
             if not np.array_equal(getattr(p, name), getattr(q, name)):
@@ -243,6 +256,7 @@ def posteriors(block: Potentials, left: State | None, right: State | None) -> Po
 
 def _block(block: Potentials) -> Sequence:
     """Return a block as a sequence; its edges are not looked at where a state is given."""
+    check_types(block)
     if block.emissions.ndim != 2 or block.transitions_by_duration:
         raise PotentialsError(f"emissions: expected a block of shape (n, C), got {tuple(block.emissions.shape)}")
     return sequence(*resolve(block), 0)

@@ -78,6 +78,8 @@ def read_signal(path: Path) -> Tensor:
     for number, line in enumerate(lines[1:], start=2):
         try:
             values.append(float(line))
+            if not math.isfinite(values[-1]):
+                raise ValueError(line)
         except ValueError as error:
             raise SemisegError(f"{path}, line {number}: expected a number, found {line!r}") from error
     if not values:

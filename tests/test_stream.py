@@ -91,3 +91,26 @@ def test_a_reader_that_lies_is_named():
     nan[123, 1] = float("nan")
     with pytest.raises(kernels.PotentialsError, match="position 123, column 1"):
         kernels.Stream(p._replace(boundaries=()), len(nan), lambda a, b: nan[a:b]).log_partition()
+
+
+def test_wrong_use_of_a_stream_is_one_line():
+    p = LARGER[0]._replace(boundaries=())
+    T, C = p.emissions.shape
+    reader = lambda a, b: p.emissions[a:b]  # noqa: E731
+    with pytest.raises(kernels.PotentialsError, match="expected a function"):
+        kernels.Stream(p, T, p.emissions)
+    with pytest.raises(kernels.PotentialsError, match="expected a torch tensor of rows, got ndarray"):
+        kernels.Stream(p, T, lambda a, b: p.emissions[a:b].numpy()).log_partition()
+    with pytest.raises(kernels.PotentialsError, match=r"emissions \(., C\)"):
+        kernels.Stream(p._replace(emissions=p.emissions[None]), T, reader)
+    with pytest.raises(kernels.PotentialsError, match="positions as in p"):
+        kernels.Stream(p, T, reader).kl(kernels.Stream(p, T - 1, reader))
+    with pytest.raises(kernels.PotentialsError, match="expected Potentials"):
+        kernels.forward(p.emissions)
+    decoder = kernels.ViterbiStream(p)
+    decoder.push(p.emissions)
+    decoder.finish()
+    with pytest.raises(kernels.PotentialsError, match="after finish"):
+        decoder.finish()
+    with pytest.raises(kernels.PotentialsError, match="after finish"):
+        decoder.push(torch.zeros(1, C))

@@ -171,7 +171,7 @@ def test_no_segmentation():
     assert error.value.position == 138
     odd = Potentials(torch.zeros(5, 1), torch.tensor([[0.0], [-torch.inf], [0.0]]), torch.zeros(1, 1))
     ((_, x),) = items(odd)
-    with pytest.raises(InfeasibleError, match="none ends at 5"):
+    with pytest.raises(InfeasibleError, match="item 0, no state reaches boundary 5"):
         viterbi_item(x, whole(5), POOLS[1])
 
 

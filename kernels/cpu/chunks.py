@@ -128,8 +128,8 @@ class Chunks:
         """
         try:
             return self._settle()
-        except InfeasibleError as error:
-            raise InfeasibleError(str(error), 0, self.directions[0].unreached(self.starts[0])) from None
+        except InfeasibleError:
+            raise InfeasibleError(0, self.directions[0].unreached(self.starts[0])) from None
 
     def _settle(self) -> Settled:
         everything = [(way, i) for way in range(len(self.directions)) for i in range(self.plan.chunks)]

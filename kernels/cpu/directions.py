@@ -121,7 +121,7 @@ class Direction:
             self.model, self.weights, self.emissions(a, b), self.scores(a, b), self.phase(a), a, *moved[2:], alpha, h
         )  # fmt: skip
         if base.real <= self.never / 2:
-            raise InfeasibleError("no live state", 0, self._dead_end(state, stop))
+            raise InfeasibleError(0, self._dead_end(state, stop))
         return moved._replace(offset=state.offset + base), alpha, h
 
     def unreached(self, state: State | None = None) -> int:

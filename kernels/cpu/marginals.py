@@ -48,7 +48,7 @@ def final_partition(chunks: Chunks, backward: Direction):
     right = backward.start() if len(chunks.starts) < 2 or chunks.starts[1] is None else chunks.starts[1]
     z = anchor(chunks.directions[0], x, backward, right._replace(position=0)).partition
     if z.real == -np.inf:
-        raise InfeasibleError("no segment may end at the right edge", 0, backward.length)
+        raise InfeasibleError(0, backward.length)
     return z + x.offset + right.offset + chunks.constants(0)[last]
 
 

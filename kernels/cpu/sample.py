@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from ..compiled import compiled
 from ..edges import edge_tables
+from ..errors import InfeasibleError
 from ..plan import Plan, boundaries
 from ..resolve import Sequence
 from .chunks import Chunks
 from .directions import Direction
 from .meeting import log_sum
-from .trace import Laws, Stretch, dead_end, first_law, law_score, laws, stretches
+from .trace import Laws, Stretch, first_law, law_score, laws, stretches
 from .transition import arc_score
 
 Sample = tuple[NDArray, NDArray, NDArray]  # starts, ends, labels, each (N,) int64
@@ -245,5 +246,5 @@ def _right_end(chunks: Chunks, law: Laws) -> tuple[NDArray, NDArray, int]:
             targets[c] = log_sum(np.concatenate([near, far]))
         ends, way = targets, 1
     if not (ends > -np.inf).any():
-        raise dead_end(direction.length)
+        raise InfeasibleError(0, direction.length)
     return ends, targets + state.offset, way

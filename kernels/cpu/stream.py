@@ -60,6 +60,7 @@ class ViterbiStream:
         self.laws = max_laws(self.direction)
         self.cap = cap
         self.score: float | None = None
+        self.over = False
         self.widths = [b.scores.shape[-1] for b in model.boundaries]
         self.state = self.direction.start()
         self.fine = np.zeros(C, np.int64)
@@ -90,6 +91,8 @@ class ViterbiStream:
     def finish(self, scores: Listed[Tensor] = ()) -> Segments:
         """Return the rest; at an exact right end, `scores` are those of the last boundary, (columns,) for each map."""
         x, T = self.x, self.position
+        self._still_open()
+        self.over = True
         if T == 0:
             raise PotentialsError("stream: expected at least one position, got none")
         finish, both = x.finish, None
@@ -108,7 +111,15 @@ class ViterbiStream:
         self.score = score * fixed.UNIT
         return _segments([self._walk(cursor._replace(target=cursor.target + int(self.state.offset.real)))])
 
+    def _still_open(self) -> None:
+        if self.over:
+            raise PotentialsError("stream: expected no more calls after finish()")
+
     def _checked(self, emissions: Tensor, scores: Listed[Tensor]) -> tuple[NDArray, NDArray]:
+        self._still_open()
+        for x in (emissions, *scores):
+            if not isinstance(x, Tensor):
+                raise PotentialsError(f"stream: expected torch tensors, got {type(x).__name__}")
         C, n = len(self.x.longest), len(emissions)
         if emissions.ndim != 2 or emissions.shape[1] != C:
             raise PotentialsError(f"emissions: expected a block of shape (n, {C}), got {tuple(emissions.shape)}")

@@ -95,10 +95,6 @@ def stretches(chunks: Chunks, pool: ThreadPoolExecutor) -> Iterator[tuple[int, S
         yield waiting.popleft()()
 
 
-def dead_end(position: int) -> InfeasibleError:
-    return InfeasibleError(f"no segmentation is possible: none ends at {position}", 0, position)
-
-
 class Cursor(NamedTuple):
     """Where a walk stands: it looks for the start of a segment of `label` that ends at `end`, left of `at`."""
 
@@ -197,5 +193,5 @@ def close_max(state: State, laws: Laws, finish: NDArray, both: NDArray | None, T
         c = int(ends.argmax())
         best = target = int(ends[c])
     if best <= floor:
-        raise dead_end(T)
+        raise InfeasibleError(0, T)
     return Cursor(c, T, T, 0, target, 0 if both is None else 1)
