@@ -63,10 +63,6 @@ class Sequence(NamedTuple):
     origin: int
 
 
-def _fixed_by_target(types: Tensor) -> bool:
-    return bool((types == types[:1]).all())
-
-
 class Law(NamedTuple):
     """Durations and starts in float64 with every default filled in."""
 

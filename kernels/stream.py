@@ -140,14 +140,14 @@ class Stream:
             yield decoder.push(self.read(a, b), [read(a, b) for read in self.read_scores])
         yield decoder.finish([read(self.length, self.length + 1)[0] for read in self.read_scores])
 
-    def marginals(self, position: bool = True, changes: bool = False, durations: bool = False) -> Iterator[Part]:
+    def marginals(self, changes: bool = False, durations: bool = False) -> Iterator[Part]:
         """Yield the posteriors of one stretch [u, v) after the other, left to right.
 
         Each has numpy arrays `start` (at boundaries u..v-1), `end` (at u+1..v) and `position`, and on request `kinds`
         (boundary types at u..v-1) and `counts`, whose sums over all stretches are the expected transitions and
         durations (but for what a censored edge hides).
         """
-        yield from self._smoother().parts(Wanted(position, changes, durations))
+        yield from self._smoother().parts(Wanted(changes, durations))
 
     def calls(self, segments: Segments, concepts: Tensor | None = None, level: float = 0.95) -> Calls:
         """Return what is known about given segments."""
@@ -176,11 +176,11 @@ class Stream:
 
         def add(part: Part) -> None:
             nonlocal total
-            total += product(cast(NDArray, part.position), q.emissions[part.u : part.v])
+            total += product(part.position, q.emissions[part.u : part.v])
             if part.kinds is not None:
                 total += product(part.kinds, q.scores[part.u : part.v])
 
-        counts, _ = combine(smoother, Wanted(True, True, True), add)
+        counts, _ = combine(smoother, Wanted(True, True), add)
         for expected, score in (
             (counts.transitions, q.transitions),
             (counts.durations, q.durations),

@@ -14,7 +14,7 @@ from semiseg.kernels.cpu.marginals import Smoother, Wanted
 from semiseg.kernels.naive import naive_marginals
 from semiseg.kernels.resolve import resolve, sequence
 
-EVERYTHING = Wanted(position=True, changes=True, durations=True)
+EVERYTHING = Wanted(changes=True, durations=True)
 
 
 # every item of every small case in plain form

@@ -199,7 +199,6 @@ def marginals(
     dtype = leaves.emissions.dtype if leaves.emissions.dtype == torch.float64 else torch.float32
     by_duration = "transitions" in want and L != labels
     wanted = Wanted(
-        position="position" in want,
         changes="boundaries" in want or ("transitions" in want and not by_duration),
         durations="durations" in want or by_duration,
     )
@@ -220,7 +219,7 @@ def marginals(
                 ("end", part.end[: len(part.end) - drop], part.u + 1),
                 ("position", part.position, part.u),
             ):
-                if name in out and values is not None:
+                if name in out:
                     out[name][item, at : at + len(values)] = contract(torch.from_numpy(values), label, labels).to(dtype)
             if kinds is not None:
                 kinds[item, part.u : part.v] = torch.from_numpy(part.kinds).to(dtype)

@@ -20,9 +20,8 @@ from .posteriors import Counts, Panel, count_changes, count_durations, ends, pos
 
 
 class Wanted(NamedTuple):
-    """Which posteriors to work out besides starts and ends."""
+    """Which posteriors to work out besides starts, ends and positions."""
 
-    position: bool = True
     changes: bool = False  # expected transitions, posteriors of boundary types
     durations: bool = False
 
@@ -34,7 +33,7 @@ class Part(NamedTuple):
     v: int
     start: NDArray  # (n, C) at u..v-1
     end: NDArray  # (n, C) at u+1..v
-    position: NDArray | None  # (n, C)
+    position: NDArray  # (n, C)
     kinds: NDArray | None  # (n, types) at u..v-1
     counts: Counts | None
     shares: NDArray  # (C,) of position u
