@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .cpu import batch
-from .devices import on_cpu
+from .devices import backend, moved, on_device, say_once
 from .expansion import expand
 from .potentials import Potentials
 from .resolve import Layout, Leaves, resolve
@@ -23,9 +23,10 @@ class LogPartition(torch.autograd.Function):
         ctx.layout, ctx.options = layout, options
         ctx.save_for_backward(*leaves)
         ctx.gradients = None
+        kernels = backend(leaves[0].device)
         if not any(needs):
-            return batch.log_partitions(Leaves(*leaves), layout, options)
-        z, ctx.gradients = batch.gradients(Leaves(*leaves), layout, options, needs)
+            return kernels.log_partitions(Leaves(*leaves), layout, options)
+        z, ctx.gradients = kernels.gradients(Leaves(*leaves), layout, options, needs)
         return z
 
     @staticmethod
@@ -33,7 +34,7 @@ class LogPartition(torch.autograd.Function):
         leaves = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph: the gradient must itself be differentiable
             return (None, None, *Gradient.apply(ctx.layout, ctx.options, grads[0], *leaves))
-        return (None, None, *batch.weigh(ctx.gradients, grads[0], Leaves(*leaves)))
+        return (None, None, *backend(leaves[0].device).weigh(ctx.gradients, grads[0], Leaves(*leaves)))
 
 
 class Gradient(torch.autograd.Function):
@@ -45,22 +46,28 @@ class Gradient(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         ctx.layout, ctx.options = layout, options
         ctx.save_for_backward(weight, *leaves)
-        _, gradients = batch.gradients(Leaves(*leaves), layout, options, tuple(True for _ in leaves))
-        return batch.weigh(gradients, weight, Leaves(*leaves))
+        kernels = backend(leaves[0].device)
+        _, gradients = kernels.gradients(Leaves(*leaves), layout, options, tuple(True for _ in leaves))
+        return kernels.weigh(gradients, weight, Leaves(*leaves))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *directions: Tensor) -> Any:
         weight, *leaves = ctx.saved_tensors
+        device = weight.device
+        if device.type != "cpu":
+            say_once(f"no kernels for second derivatives on {device.type}")
+            weight, leaves, directions = (moved(x, "cpu") for x in (weight, leaves, directions))
         z, gradients = batch.gradients(
             Leaves(*leaves), ctx.layout, ctx.options, tuple(True for _ in leaves), Leaves(*directions), STEP
         )
-        return (None, None, z.to(weight.dtype), *batch.weigh(gradients, weight, Leaves(*leaves)))
+        found = (z.to(weight.dtype), *batch.weigh(gradients, weight, Leaves(*leaves)))
+        return (None, None, *moved(found, device))
 
 
 # decorating takes a second of imports, which is why this module is loaded for training only
 @torch.compiler.disable
-@on_cpu
+@on_device
 def log_partition(
     potentials: Potentials, *, threads: int | None = None, chunks: int | None = None, warm_up: int | None = None
 ) -> Tensor:

@@ -1,17 +1,23 @@
-"""Tensors of other devices make the way to the CPU and back, gradients included, until there are kernels for them."""
+"""Where an operation runs: on the device of its tensors where there are kernels for it, else on the CPU with a word."""
 
 import warnings
 from collections.abc import Callable
 from functools import cache, wraps
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
 import torch
 
 from .checks import check_types
+from .errors import OutOfMemoryError
 from .potentials import Potentials
 
 P = ParamSpec("P")
 R = TypeVar("R")
+OLDEST = (8, 0)  # compute capability that Triton's code is made for
+SMALLER = 4  # a plan that did not fit is followed by one for this part of its memory
+ATTEMPTS = 4
 
 
 def moved(x: Any, device: torch.device | str) -> Any:
@@ -27,15 +33,42 @@ def moved(x: Any, device: torch.device | str) -> Any:
 
 
 @cache
-def say_once(device: str) -> None:
-    """Warn that a device is not made use of."""
-    message = f"semiseg: no kernels for {device} tensors in this version, they are computed on the CPU"
-    warnings.warn(message, stacklevel=4)
+def say_once(message: str) -> None:
+    """Warn, the first time only."""
+    warnings.warn(f"semiseg: {message}, computed on the CPU", stacklevel=4)
+
+
+@cache
+def obstacle(device: torch.device) -> str | None:
+    """Return why kernels cannot run on a device; None: they can."""
+    if find_spec("triton") is None:
+        return "Triton is not installed"
+    capability = torch.cuda.get_device_capability(device)
+    if capability < OLDEST:
+        return f"{torch.cuda.get_device_name(device)} is older than compute capability 8.0"
+    return None
+
+
+def backend(device: torch.device) -> ModuleType:
+    """Return the batch operations of a device."""
+    if device.type == "cpu":
+        from .cpu import batch
+    else:
+        from .gpu import batch  # type: ignore[no-redef]
+    return batch
 
 
 def on_cpu(operation: Callable[P, R]) -> Callable[P, R]:
-    """Return an operation on `Potentials` of any device; what comes back is where the first of them was."""
+    """Return an operation without kernels of its own on `Potentials` of any device; what comes back is there too."""
+    return _either(operation, lambda device: f"no kernels for {operation.__name__} on {device.type}")
 
+
+def on_device(operation: Callable[P, R]) -> Callable[P, R]:
+    """Return an operation that runs where its `Potentials` are, and on the CPU only where kernels cannot run there."""
+    return _either(operation, obstacle)
+
+
+def _either(operation: Callable[P, R], reason: Callable[[torch.device], str | None]) -> Callable[P, R]:
     @wraps(operation)
     def run(*arguments: P.args, **options: P.kwargs) -> R:
         models = [x for x in (*arguments, *options.values()) if isinstance(x, Potentials)]
@@ -44,7 +77,47 @@ def on_cpu(operation: Callable[P, R]) -> Callable[P, R]:
         if not models or models[0].emissions.device.type == "cpu":
             return operation(*arguments, **options)
         device = models[0].emissions.device
-        say_once(device.type)
+        why = reason(device)
+        if why is None:
+            try:
+                return operation(*arguments, **options)
+            except Exception as error:
+                if not _compiler_failed(error):
+                    raise
+                why = f"Triton failed to compile ({type(error).__name__})"
+        say_once(why)
         return moved(operation(*moved(arguments, "cpu"), **moved(options, "cpu")), device)
+
+    return run
+
+
+def _compiler_failed(error: BaseException | None) -> bool:
+    """Return whether an error came out of Triton's compiler, assembler or its search for a C compiler."""
+    while error is not None:
+        if any(t.__module__.startswith("triton.") for t in type(error).__mro__) or "C compiler" in str(error):
+            return True
+        error = error.__cause__
+    return False
+
+
+def within_memory(operation: Callable[P, R]) -> Callable[P, R]:
+    """Return a batch operation that tries smaller plans where memory does not suffice.
+
+    Its keyword `memory` is the number of bytes that a plan may hold, None: what is free.
+    """
+
+    @wraps(operation)
+    def run(*arguments: P.args, **options: P.kwargs) -> R:
+        memory = options.pop("memory", None)
+        for attempt in range(ATTEMPTS):
+            try:
+                return operation(*arguments, memory=memory, **options)  # type: ignore[arg-type]
+            except torch.OutOfMemoryError as error:
+                wanted = str(error).split(". ")[0]
+                if attempt == ATTEMPTS - 1:
+                    raise OutOfMemoryError(wanted) from None
+            torch.cuda.empty_cache()
+            memory = (torch.cuda.mem_get_info()[0] if memory is None else memory) // SMALLER
+        raise AssertionError("unreachable")
 
     return run

@@ -24,3 +24,10 @@ class UndecidedError(RuntimeError):
     def __init__(self, message: str, position: int):
         super().__init__(message)
         self.position = position
+
+
+class OutOfMemoryError(RuntimeError):
+    """Not even the smallest plan fits into the device's memory; the line says how many bytes were asked for."""
+
+    def __init__(self, wanted: str):
+        super().__init__(f"{wanted}, even for the smallest plan: use fewer or shorter sequences, or the CPU")

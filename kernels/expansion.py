@@ -136,7 +136,10 @@ def contract(x: Tensor, label: Tensor, labels: int) -> Tensor:
     """Return posteriors of the user's labels: sums over the labels that stand for each, along the last axis."""
     if len(label) == labels:
         return x
-    return x.new_zeros(*x.shape[:-1], labels).index_add(-1, label, x)
+    if x.device.type == "cpu":
+        return x.new_zeros(*x.shape[:-1], labels).index_add(-1, label, x)
+    label = label.to(x.device)  # index_add adds in any order there
+    return torch.stack([x[..., label == c].sum(-1) for c in range(labels)], -1)
 
 
 def concept_of(label: Tensor, concepts: Tensor | None) -> np.ndarray:

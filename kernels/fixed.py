@@ -97,12 +97,12 @@ def check_range(x: Sequence, xq: Sequence, tables: Tables, emissions: float, sco
     _require_within(reach, " in fixed point")
 
 
-def check_magnitude(x: Sequence) -> None:
+def check_magnitude(x: Sequence, emissions: float, scores: float, length: int) -> None:
     """Raise unless sums of scores keep their digits in float64: the same limit, so that every operation takes it."""
     largest = lambda s: largest_scores(s.reshape(1, -1))[1]  # noqa: E731
-    segment = largest(x.durations[1:]) + largest(x.tail) + largest(x.transitions) + len(x.types) * largest(x.scores)
+    segment = largest(x.durations[1:]) + largest(x.tail) + largest(x.transitions) + len(x.types) * scores
     ends = largest(x.begin) + largest(x.finish) + largest(x.first)
-    _require_within((largest_scores(x.emissions)[0] + len(x.emissions) * segment + ends) / UNIT, "")
+    _require_within((emissions + length * segment + ends) / UNIT, "")
 
 
 def _require_within(reach: float, where: str) -> None:

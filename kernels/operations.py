@@ -7,7 +7,7 @@ from torch import Tensor
 
 from . import checks
 from .cpu import batch
-from .devices import on_cpu
+from .devices import backend, on_cpu, on_device
 from .expansion import concept_of, expand
 from .potentials import Potentials
 from .resolve import resolve
@@ -16,7 +16,7 @@ from .results import Marginals, Segments, Viterbi
 WANTED = ("start", "end", "position", "transitions", "durations", "boundaries")
 
 
-@on_cpu
+@on_device
 def viterbi(
     potentials: Potentials, *, threads: int | None = None, chunks: int | None = None, warm_up: int | None = None
 ) -> Viterbi:
@@ -24,12 +24,12 @@ def viterbi(
     how = batch.options(threads, chunks, warm_up)
     model = expand(potentials)
     leaves, layout = resolve(model.potentials, model.censoring_checked)
-    score, segments, report = batch.viterbi(leaves, layout, how)
-    segments = segments._replace(label=model.label[segments.label])
+    score, segments, report = backend(leaves.emissions.device).viterbi(leaves, layout, how)
+    segments = segments._replace(label=model.label.to(score.device)[segments.label])
     return Viterbi(score if layout.batched else score[0], segments, report)
 
 
-@on_cpu
+@on_device
 def marginals(
     potentials: Potentials,
     *,
@@ -59,7 +59,7 @@ def marginals(
         # any label of the concept stands for it
         label = segments.label * (model.label.numel() // labels)
         asked = batch.Asked(segments, label.numpy(), concept_of(model.label, concepts), level)
-    found = batch.marginals(leaves, layout, how, want, model.label, labels, asked)
+    found = backend(leaves.emissions.device).marginals(leaves, layout, how, want, model.label, labels, asked)
     if layout.batched:
         return found
     strip = {name: getattr(found, name) for name in Marginals._fields if name not in ("calls", "report", "boundaries")}

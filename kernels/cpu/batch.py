@@ -65,7 +65,8 @@ def each_item(layout: Layout, options: Options, work):
 def logs(leaves: Leaves, layout: Layout, item: int) -> Sequence:
     """Return one item for the log semiring, its scores small enough for float64 to tell paths apart."""
     x = sequence(leaves, layout, item)
-    fixed.check_magnitude(x)
+    emissions, scores = fixed.largest_scores(x.emissions)[0], fixed.largest_scores(x.scores.reshape(1, -1))[1]
+    fixed.check_magnitude(x, emissions, scores, len(x.emissions))
     return x
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from math import lcm
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +14,9 @@ from ..resolve import Sequence
 from ..results import Report
 from .chunks import Chunks
 from .directions import Direction, State
-from .meeting import ahead, anchor, begin
-from .posteriors import Counts, Panel, count_changes, count_durations, ends, positions, starts, weight
+from .hidden import Edge, edge_counts, edge_rows
+from .meeting import anchor, begin
+from .posteriors import Counts, Panel, count_changes, count_durations, ends, positions, starts
 
 
 class Wanted(NamedTuple):
@@ -124,57 +124,21 @@ class Smoother:
             list(run(lambda of: count_durations(forward.model, forward.weights, of, *arguments), pairwise(shares)))
         return Part(p.u, p.v, start, end, position, kinds, counts, p.shares, closing)
 
-    def _edge(self, way: int) -> tuple[State, State, float | complex]:
-        """Return the states of both directions at one end of the sequence, this way's first, and their partition."""
+    def _edge(self, way: int) -> Edge:
+        """Return the states of both directions at one end of the sequence, and their partition."""
         chunk, t = (0, 0) if way == 0 else (self.plan.chunks - 1, self.length)
         x, y = self.chunks.state(way, chunk, t), self.chunks.state(1 - way, chunk, t)
         here, there = (self.forward, self.backward) if way == 0 else (self.backward, self.forward)
-        return x, y, anchor(here, x._replace(position=0), there, y).partition + x.offset + y.offset
+        partition = anchor(here, x._replace(position=0), there, y).partition
+        return Edge(here, there, x._replace(offset=0), y._replace(offset=0), partition)
 
     def edge_rows(self, way: int) -> tuple[NDArray, NDArray, NDArray]:
         """Return the posteriors of what stands at one end: what starts there (C,), its ring (K, C), its folded rows."""
-        x, y, partition = self._edge(way)
-        beyond = ahead(self.backward if way == 0 else self.forward, y)
-        partition -= x.offset + y.offset
-        ring = weight(x.ring + beyond.ring, partition)[:, ::-1][:, : int(self.x.longest.max())].T
-        return weight(x.entry + y.alpha, partition), ring, weight(x.folded + beyond.folded, partition).T
+        return edge_rows(self._edge(way))
 
     def edge_counts(self, way: int) -> Counts:
-        """Return the expected durations hidden beyond a censored end: what the panels inside do not see.
-
-        Beyond the end nothing depends on the input, so the counts repeat with the periods, each time times the tail:
-        one panel of virtual positions and a geometric factor give the rest.
-        """
-        x, y, partition = self._edge(way)
-        model = self.forward.model
-        C, P = len(model.top), len(self.x.transitions)
-        tails = self.x.tail.real > -np.inf
-        cycle = lcm(P, *(int(p) for p in self.x.period[tails]))
-        decay = np.where(tails, np.exp(np.where(tails, self.x.tail, 0) * cycle / self.x.period), 0)
-
-        def count(n: int) -> Counts:
-            out = Counts.zeros(self.forward)
-            flat = np.zeros((n, C), self.forward.dtype)
-            if way == 0:
-                left, right = x, y
-                starts = self.x.first[(self.x.origin - n + np.arange(n)) % P].astype(flat.dtype)
-                ends = flat - np.inf
-            else:
-                left, right = y, x
-                starts, ends = flat - np.inf, flat
-            count_durations(
-                model, self.forward.weights, (0, C), flat, left.ring + left.offset, left.folded + left.offset, starts,
-                right.ring + right.offset, right.folded + right.offset, ends, partition, out.durations, out.tail_steps,
-            )  # fmt: skip
-            return out
-
-        if way == 0:
-            out = count(cycle)
-            return Counts(out.transitions, out.durations / (1 - decay), out.tail_steps / (1 - decay))
-        reach = int(self.x.longest.max()) + cycle
-        near, far = count(reach), count(reach + cycle)
-        steps = near.tail_steps + (far.tail_steps - near.tail_steps) / (1 - decay)
-        return Counts(far.transitions, far.durations, steps)
+        """Return the expected durations hidden beyond a censored end: what the panels inside do not see."""
+        return edge_counts(self._edge(way), way)
 
     def report(self, closing: float) -> Report:
         s = self.settled

@@ -1,0 +1,385 @@
+"""The recursion, many runs at once: one program moves one run over consecutive tiles of 16 boundaries.
+
+    h[t, c]     = combine_{c'} alpha[t, c'] + A[t mod P, c', c] + B[t]                a segment of c begins at t
+    alpha[t, c] = S[t, c] + combine_{1 <= k} h[t-k, c] - S[t-k, c] + D[k, c]           a segment of c ends at t
+
+as on the CPU (see `cpu/forward.py`): sources older than K fold into the one a period later, and a backward pass is a
+run on the reversed sequence. A tile has four parts. Far: all sources before the tile, every (item, output) pair one
+32-bit operation; an item is a label and a stretch of its durations, so labels with few durations cost little. Merge:
+items to labels, and what 32 bits could not hold is found and taken again in 64. Near: position by position, 64 bits
+wide. Fold: the new block of sources is weighed, the ones that left the window are folded.
+"""
+
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from .model import Model
+from .states import Pool
+from .tiles import DEEP, FLOOR, LOG2E, NEVER, TILE, TRUSTED, WINDOW
+from .tiles import add_pairs, alive, combine, filled, load_rows, narrow, plus, scaled
+
+_NEVER = tl.constexpr(NEVER)
+_DEEP = tl.constexpr(DEEP)
+_FLOOR = tl.constexpr(FLOOR)
+_LOG2E = tl.constexpr(LOG2E)
+_TILE = tl.constexpr(TILE)
+_WINDOW = tl.constexpr(WINDOW)
+_TRUSTED = tl.constexpr(TRUSTED)
+_RUN = tl.constexpr(12)
+_DARK = tl.constexpr(-1e30)  # forbidden among 32-bit differences
+
+
+@triton.jit
+def far(
+    work, top, low, window, window_top, window_mask, item_label, item_first, item_count, out, out_top, out_mask,
+    tau, blocks, reach, C: tl.constexpr, I: tl.constexpr, MAX: tl.constexpr, SCORE: tl.constexpr, WORK: tl.constexpr,
+):  # fmt: skip
+    """Fill `out` [16, I] with every item's sum for each output of tile `tau`, relative to its own `out_top` [I].
+
+    `out_mask` has bit j set where a live source may reach output j at all.
+    """
+    item = tl.arange(0, I)
+    label = tl.load(item_label + item)
+    first = tl.load(item_first + item)
+    count = tl.load(item_count + item)
+    oldest = tl.load(low + label)
+    here = tau % blocks
+    best = tl.full([I], _NEVER, SCORE)
+    mask = tl.zeros([I], tl.int32)
+    for b in range(reach):
+        d = first + b
+        slot = here - d
+        slot = tl.where(slot < 0, slot + blocks, slot)
+        live = (b < count) & ((tau - d) * _TILE + _TILE - 1 >= oldest)
+        x = plus(tl.load(top + slot * C + label), tl.load(window_top + d * C + label))
+        live = live & alive(x)
+        best = tl.maximum(best, tl.where(live, x, _NEVER))
+        mask = mask | tl.where(live, tl.load(window_mask + d * C + label), 0)
+    acc = filled([I], _DEEP if MAX else 0.0, WORK, _TILE)
+    for b in range(reach):
+        d = first + b
+        slot = here - d
+        slot = tl.where(slot < 0, slot + blocks, slot)
+        live = (b < count) & ((tau - d) * _TILE + _TILE - 1 >= oldest)
+        x = plus(tl.load(top + slot * C + label), tl.load(window_top + d * C + label))
+        x = tl.where(live, x, _NEVER) - best  # nothing alive: best is NEVER, and its scale is never looked at
+        scale = narrow(x, MAX)
+        rows = scaled(load_rows(work + slot * (_TILE * C) + label, C, _TILE), scale, MAX)
+        acc = add_pairs(acc, rows, load_rows(window + d * (_WINDOW * C) + label, C, _WINDOW), MAX)
+    for j in tl.static_range(_TILE):
+        tl.store(out + j * I + item, acc[j])
+    tl.store(out_top + item, best)
+    tl.store(out_mask + item, mask)
+
+
+@triton.jit
+def merge(
+    ring, low, folded, law, fold_law, longest, period, label_items, acc, acc_top, acc_mask,
+    q0, rows, items, folds, unit, C: tl.constexpr, CP: tl.constexpr, I: tl.constexpr, MAX: tl.constexpr,
+    SCORE: tl.constexpr,
+):  # fmt: skip
+    """Return (16, CP) scores of the tile's outputs over all sources before it, and how many were taken again."""
+    j = tl.arange(0, _TILE)[:, None]
+    c = tl.arange(0, CP)[None, :] * unit
+    inside = c < C
+    best = tl.full([_TILE, CP], _NEVER, SCORE)
+    mask = tl.zeros([1, CP], tl.int32)
+    for m in range(items):
+        item = tl.load(label_items + m * C + c, mask=inside, other=-1)
+        best = tl.maximum(best, tl.load(acc_top + item, mask=item >= 0, other=_NEVER))
+        mask = mask | tl.load(acc_mask + item, mask=item >= 0, other=0)
+    reachable = ((mask >> j) & 1) != 0
+    if MAX:
+        out = tl.full([_TILE, CP], _NEVER, SCORE)
+        lost = tl.full([_TILE, CP], _NEVER, SCORE)
+        for m in range(items):
+            item = tl.load(label_items + m * C + c, mask=inside, other=-1)
+            top = tl.load(acc_top + item, mask=item >= 0, other=_NEVER)
+            x = tl.load(acc + j * I + item, mask=item >= 0, other=_DEEP).to(SCORE)
+            out = tl.maximum(out, tl.where(alive(top) & (x > _DEEP), top + x, _NEVER))
+            lost = tl.maximum(lost, plus(top, _DEEP))
+        again = reachable & (lost > out)
+    else:
+        total = tl.zeros([_TILE, CP], tl.float32)
+        for m in range(items):
+            item = tl.load(label_items + m * C + c, mask=inside, other=-1)
+            top = tl.load(acc_top + item, mask=item >= 0, other=_NEVER)
+            x = tl.load(acc + j * I + item, mask=item >= 0, other=0.0)
+            total += tl.where(alive(top), x * tl.exp2((top - best).to(tl.float32)), 0.0)
+        out = tl.where(total > 0, best + tl.log2(total), _NEVER)
+        again = reachable & (total < _TRUSTED)
+    redone = tl.sum(tl.sum(again.to(tl.int32), 1), 0)
+    if redone > 0:
+        age = tl.max(tl.max(tl.where(again, tl.load(longest + c, mask=inside, other=0), 0), 1), 0)
+        exact = tl.full([_TILE, CP], _NEVER, SCORE)
+        oldest = tl.load(low + c, mask=inside, other=0)
+        for u in range(age):
+            q = q0 - 1 - u
+            source = tl.load(ring + (q + rows) % rows * C + c, mask=inside & (q >= oldest), other=_NEVER)
+            x = source + tl.load(law + (j + 2 + u) * C + c, mask=inside, other=_NEVER)
+            exact = combine(exact, tl.where(alive(x), x, _NEVER), MAX)
+        out = tl.where(again, exact, out)
+    lengths = tl.load(period + c, mask=inside, other=0)
+    for i in range(folds):
+        row = tl.load(folded + i * C + c, mask=inside & (i < lengths), other=_NEVER)
+        x = row + tl.load(fold_law + (i * _TILE + j) * C + c, mask=inside, other=_NEVER)
+        out = combine(out, tl.where(alive(x), x, _NEVER), MAX)
+    return out, redone
+
+
+@triton.jit
+def begin(
+    ended, source, score, arc_type, scores, base, MAPS: tl.constexpr, MAX: tl.constexpr, SCORE: tl.constexpr
+):
+    """Return (1, CP) scores of segments that begin at one boundary after a segment ended there.
+
+    `ended` [CP] holds what ended, relative to `base`; arcs come as (D, CP) sources and scores.
+    """
+    x = tl.load(ended + source, mask=source >= 0, other=_NEVER if MAX else _DARK) + score
+    for m in tl.static_range(MAPS):
+        kind = tl.load(arc_type + m, mask=source >= 0, other=-1)
+        evidence = tl.load(scores + kind, mask=kind >= 0, other=0)
+        if MAX:
+            x = tl.where(alive(evidence.to(SCORE)), x + evidence.to(SCORE), _NEVER)
+        else:
+            x += tl.maximum(evidence.to(tl.float32) * _LOG2E, _DARK)
+    top = tl.max(x, 0, keep_dims=True)
+    if MAX:
+        return tl.where(alive(top), top, _NEVER)
+    else:
+        total = tl.sum(tl.exp2(x - top), 0, keep_dims=True)
+        return tl.where(top > _DARK / 2, base + (top + tl.log2(total)).to(tl.float64), _NEVER)
+
+
+@triton.jit
+def fold(
+    ring, work, low, folded, folded_next, tail, longest, period, q0, n, rows, folds, unit,
+    C: tl.constexpr, CP: tl.constexpr, MAX: tl.constexpr, SCORE: tl.constexpr, WORK: tl.constexpr,
+):  # fmt: skip
+    """Fold the `n` sources that leave the windows after `n` steps into the rows behind them, and take them away.
+
+    Row i of a label stands at K + p - i before the tile: the geometric sum of all older sources of its residue.
+    """
+    i = tl.arange(0, _TILE)[:, None]
+    c = tl.arange(0, CP)[None, :] * unit
+    p = tl.load(period + c, mask=c < C, other=0)
+    slope = tl.load(tail + c, mask=c < C, other=0)
+    K = tl.load(longest + c, mask=c < C, other=0)
+    oldest = tl.load(low + c, mask=c < C, other=0)
+    leaving = (p > 0) & (i < n)
+    q = q0 - K + i
+    at = q0 % rows - K + i
+    at = tl.where(at < 0, at + rows, at) * C + c
+    source = tl.load(ring + at, mask=leaving & (q >= oldest), other=_NEVER)
+    p = tl.maximum(p, 1)
+    for r in range(folds):
+        mine = leaving & ((i + p * _TILE - n - r) % p == 0)
+        steps = (n - p + r - i) // p
+        x = tl.where(mine & alive(source), source + slope * steps.to(SCORE), _NEVER)
+        top = tl.max(x, 0, keep_dims=True)
+        if MAX:
+            young = top
+        else:
+            young = tl.where(alive(top), top + tl.log2(tl.sum(tl.exp2((x - top).to(tl.float32)), 0, keep_dims=True)), _NEVER)
+        before = (r + n) % p
+        old = tl.load(folded + before * C + c, mask=(c < C) & (r < p) & (oldest <= q0), other=_NEVER)
+        old = plus(old, slope * ((n + r - before) // p).to(SCORE))
+        tl.store(folded_next + r * C + c, combine(old, young, MAX), mask=(c < C) & (r < p))
+    tl.store(ring + at, tl.full([_TILE, CP], _NEVER, SCORE), mask=leaving)
+    tl.store(work + at, tl.full([_TILE, CP], _DEEP if MAX else 0.0, WORK), mask=leaving)
+
+
+@triton.jit(do_not_specialize=["blocks", "reach", "items", "folds", "columns", "unit"])
+def advance_kernel(
+    runs,  # [runs, FIELDS] int64
+    emissions, scores,  # [rows, C]; [rows, columns]
+    forward_alpha, forward_h, backward_alpha, backward_h,  # [rows, C]
+    ring, work, top, folded, alpha, entry, total, first, low, redone,  # the pool of states, by slot
+    window, window_top, window_mask, law, fold_law, tail, longest, period, enter,  # durations
+    arc_source, arc_score, arc_type,  # [ways, phases, D, C(, MAPS)]
+    item_label, item_first, item_count, label_items,
+    far_work, far_top, far_mask, far_out, ended,  # scratch, by program
+    blocks, reach, items, folds, columns, unit,
+    C: tl.constexpr, CP: tl.constexpr, D: tl.constexpr, I: tl.constexpr, PHASES: tl.constexpr, MAPS: tl.constexpr,
+    MAX: tl.constexpr, FIRST: tl.constexpr,
+):  # fmt: skip
+    """Move every run over its tiles: states in place, scores of its boundaries to the rows of its way."""
+    SCORE: tl.constexpr = tl.int64 if MAX else tl.float64
+    WORK: tl.constexpr = tl.int32 if MAX else tl.float32
+    pid = tl.program_id(0).to(tl.int64)
+    run = runs + pid * _RUN
+    emission_row, boundary_row, out_row, step = tl.load(run), tl.load(run + 1), tl.load(run + 2), tl.load(run + 3)
+    way, phase, slot = tl.load(run + 4), tl.load(run + 5).to(tl.int32), tl.load(run + 6)
+    tile, last = tl.load(run + 7).to(tl.int32), tl.load(run + 8).to(tl.int32)
+    end, keep, age = tl.load(run + 9).to(tl.int32), tl.load(run + 10), tl.load(run + 11)
+    rows = blocks * _TILE
+    ring += slot * rows * C
+    work += slot * rows * C
+    top += slot * blocks * C
+    folded += slot * 2 * folds * C
+    low += slot * C
+    far_work += pid * _TILE * I
+    far_top += pid * I
+    far_mask += pid * I
+    far_out += pid * _TILE * CP
+    ended += pid * 2 * CP
+    arc_source += way * (PHASES * D * C)
+    arc_score += way * (PHASES * D * C)
+    arc_type += way * (PHASES * D * C * MAPS)
+    i = tl.arange(0, _TILE)[:, None]
+    c = tl.arange(0, CP)[None, :] * unit
+    inside = c < C
+    out_alpha = tl.where(way == 0, forward_alpha, backward_alpha)
+    out_h = tl.where(way == 0, forward_h, backward_h)
+    a = tl.load(alpha + slot * C + c, mask=inside, other=_NEVER)
+    start = tl.load(entry + slot * C + c, mask=inside, other=_NEVER)
+    S = tl.load(total + slot * C + c, mask=inside, other=0)
+    oldest = tl.load(low + c, mask=inside, other=0)
+    if FIRST:
+        cut_first = tl.load(first + slot * C + c, mask=inside, other=_NEVER)
+        K = tl.load(longest + c, mask=inside, other=0)
+        p = tl.load(period + c, mask=inside, other=0)
+        tailed = p > 0
+        p = tl.maximum(p, 1)
+    again = tl.zeros([], tl.int32)
+    arcs = tl.arange(0, D)[:, None] * C + c
+    row = (phase + tile * _TILE) % PHASES
+    if PHASES == 1:
+        source = tl.load(arc_source + arcs, mask=inside, other=-1)
+        score = tl.load(arc_score + arcs, mask=inside, other=0)
+
+    for tau in range(tile, last):
+        q0 = tau * _TILE
+        far(
+            work, top, low, window, window_top, window_mask, item_label, item_first, item_count,
+            far_work, far_top, far_mask, tau, blocks, reach, C, I, MAX, SCORE, WORK,
+        )  # fmt: skip
+        tl.debug_barrier()
+        parity = tau % 2
+        behind = folded + parity * folds * C
+        before, count = merge(
+            ring, low, behind, law, fold_law, longest, period, label_items, far_work, far_top, far_mask,
+            q0, rows, items, folds, unit, C, CP, I, MAX, SCORE,
+        )  # fmt: skip
+        again += count
+        tl.store(far_out + i * CP + c, before)
+        g = tl.full([_TILE, CP], _NEVER, SCORE)
+        base = tl.max(a, 1, keep_dims=True)  # [1, 1]
+        base = tl.where(alive(base), base, 0)
+        for j in range(_TILE):
+            q = q0 + j
+            on = q < end
+            now = ended + (j % 2) * CP
+            if MAX:
+                tl.store(now + c, a)
+            else:
+                tl.store(now + c, tl.maximum(a - base, _DARK).to(tl.float32))
+            tl.debug_barrier()
+            if PHASES > 1:
+                source = tl.load(arc_source + row * (D * C) + arcs, mask=inside, other=-1)
+                score = tl.load(arc_score + row * (D * C) + arcs, mask=inside, other=0)
+            at = scores + tl.where(on, boundary_row + step * q, boundary_row) * columns
+            h = begin(now, source, score, arc_type + (row * (D * C) + arcs) * MAPS, at, base, MAPS, MAX, SCORE)
+            row = tl.where(row + 1 == PHASES, 0, row + 1)
+            h = tl.where(on, tl.maximum(h, start), _NEVER)  # the start of a sequence has no predecessors
+            start = tl.full([1, CP], _NEVER, SCORE)
+            tl.store(out_h + (out_row + step * q) * C + c, h, mask=inside & on & (keep != 0))
+            raw = tl.load(emissions + (emission_row + step * q) * C + c, mask=inside & on, other=0)
+            if MAX:
+                cut = raw.to(tl.int64) == (-(2**31) if emissions.dtype.element_ty == tl.int32 else -(2**63))
+                e = raw.to(SCORE)
+            else:
+                cut = raw == float("-inf")
+                e = raw.to(SCORE) * _LOG2E
+            g = tl.where(i == j, plus(h, -S), g)
+            S += tl.where(cut, 0, e)
+            oldest = tl.where(cut, q + 1, oldest).to(tl.int32)
+            g = tl.where(cut, _NEVER, g)
+            x = g + tl.load(law + tl.maximum(j - i + 1, 0) * C + c, mask=inside, other=_NEVER)
+            reached = tl.load(far_out + j * CP + c)
+            reached = tl.where(oldest <= q0, reached, _NEVER)
+            best = tl.maximum(tl.max(x, 0, keep_dims=True), reached)
+            if MAX:
+                out = best
+                if FIRST:
+                    cut_first = tl.where(cut, _NEVER, cut_first)
+                    length = age + q + 1
+                    visible = K - (p - (length - K) % p) % p  # a tail repeats what it offers period by period
+                    visible = tl.where(length <= K, length, visible)
+                    offer = tl.load(enter + visible * C + c, mask=inside & ((length <= K) | tailed), other=_NEVER)
+                    out = tl.maximum(out, plus(cut_first, offer))
+            else:
+                sum_ = tl.sum(tl.exp2((x - best).to(tl.float32)), 0, keep_dims=True)
+                sum_ += tl.exp2((reached - best).to(tl.float32))
+                out = best + tl.log2(sum_)
+            a = tl.where(on, tl.where(alive(best if not MAX else out), out + S, _NEVER), a)
+            tl.store(out_alpha + (out_row + step * (q + 1)) * C + c, a, mask=inside & on & (keep != 0))
+        n = tl.minimum(end - q0, _TILE).to(tl.int32)
+        here = tau % blocks
+        tl.store(ring + (here * _TILE + i) * C + c, g, mask=inside)
+        highest = tl.max(g, 0, keep_dims=True)
+        tl.store(top + here * C + c, highest, mask=inside)
+        tl.store(work + (here * _TILE + i) * C + c, narrow(g - highest, MAX), mask=inside)
+        tl.store(low + c, oldest, mask=inside)
+        tl.debug_barrier()
+        if folds > 0:
+            fold(
+                ring, work, low, behind, folded + (1 - parity) * folds * C, tail, longest, period, q0, n, rows, folds, unit,
+                C, CP, MAX, SCORE, WORK,
+            )  # fmt: skip
+            tl.debug_barrier()
+    tl.store(alpha + slot * C + c, a, mask=inside)
+    tl.store(entry + slot * C + c, start, mask=inside)
+    tl.store(total + slot * C + c, S, mask=inside)
+    if FIRST:
+        tl.store(first + slot * C + c, cut_first, mask=inside)
+    tl.atomic_add(redone, again)
+
+
+class Run(NamedTuple):
+    """Where runs stand and where they go (columns of `runs`); rows go by `step` a boundary."""
+
+    emission_row: int  # of the position behind boundary 0 of the run
+    boundary_row: int  # of boundary 0 of the run, in the boundary scores
+    out_row: int  # of boundary 0 of the run, in the outputs
+    step: int  # 1, or -1 backwards
+    way: int  # 0, or 1 backwards
+    phase: int  # row of the arcs at boundary 0
+    slot: int  # of the pool
+    tile: int  # first tile to do
+    last: int  # first one not to do
+    end: int  # boundary where the run ends
+    keep: int  # 1: write the scores of its boundaries
+    age: int  # positions between the item's beginning and boundary 0
+
+
+class Rows(NamedTuple):
+    """Scores of all boundaries of a batch, one row each."""
+
+    alpha: Tensor  # (rows, C)
+    h: Tensor  # (rows, C)
+
+
+def advance_launch(
+    model: Model, pool: Pool, runs: Tensor, emissions: Tensor, scores: Tensor, out: tuple[Rows, Rows], warps: int, **options
+) -> None:
+    """Move runs (n, FIELDS) over their tiles, forward ones into the first rows, backward ones into the second."""
+    s, items = model.sizes, model.items
+    CP, I, n = triton.next_power_of_2(s.labels), len(items.label), len(runs)  # noqa: E741
+    score, work, device = pool.ring.dtype, pool.work.dtype, runs.device
+    scratch = lambda dtype, *shape: torch.empty(n, *shape, dtype=dtype, device=device)  # noqa: E731
+    advance_kernel[(n,)](
+        runs, emissions, scores, out[0].alpha, out[0].h, out[1].alpha, out[1].h, *pool,
+        model.window, model.window_top, model.window_mask, model.law, model.fold_law, model.tail, model.longest,
+        model.period, model.enter, model.arc_source, model.arc_score, model.arc_type,
+        items.label, items.first, items.count, items.of_label,
+        scratch(work, TILE, I), scratch(score, I), scratch(torch.int32, I), scratch(score, TILE, CP),
+        scratch(score if model.fixed else torch.float32, 2, CP),
+        s.blocks, items.reach, len(items.of_label), s.folds, scores.shape[-1], 1,
+        C=s.labels, CP=CP, D=s.arcs, I=I, PHASES=s.phases, MAPS=s.maps, MAX=model.fixed,
+        FIRST=model.fixed and len(model.enter) > 1, num_warps=warps, **options,
+    )  # fmt: skip

@@ -1,0 +1,214 @@
+"""Expected label changes and posteriors of boundary types: every allowed change at every boundary, one exp2 each.
+
+Only changes that are allowed are visited, as one flat list a phase. Sums by type come from lists by column, so the
+same change is worked out once for the transitions and once a map: no two programs add to one number.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import triton
+import triton.language as tl
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .pieces import add_float32, by_item, chunk_at, longest, normaliser, on_host
+from .tiles import LOG2E, NEVER
+
+_LOG2E, _NEVER = tl.constexpr(LOG2E), tl.constexpr(float(NEVER))
+PIECE = 2048  # positions a program looks at
+COLUMNS = 16  # boundary types side by side
+
+
+class Arcs(NamedTuple):
+    """The allowed changes of a model in lists padded with impossible ones."""
+
+    source: Tensor  # (P, N) int32
+    target: Tensor  # (P, N) int32
+    score: Tensor  # (P, N) float64, log2
+    types: Tensor  # (P, N, M) int32
+    column_source: Tensor  # (P, E, n) int32: e-th change of each boundary type
+    column_target: Tensor  # (P, E, n) int32
+    column_score: Tensor  # (P, E, n) float64
+    column_types: Tensor  # (P, E, n, M) int32
+    loads: Tensor  # (blocks of columns,) int32: how many of the E they need
+    take: Tensor  # (.,) int64: what is not padding, in the flat (P, N)
+    place: Tensor  # (.,) int64: and its place in a flat (P, C, C)
+
+
+def arcs(arc_source: NDArray, arc_score: NDArray, arc_types: NDArray, n: int, device: torch.device | str) -> Arcs:
+    """Return the lists of a model with n boundary types.
+
+    `arc_source` (P, D, C), -1: none; `arc_score` (P, D, C) log2; `arc_types` (P, D, C, M), -1: none.
+    """
+    P, _, C = arc_source.shape
+    M = arc_types.shape[3]
+    every = []
+    for p in range(P):
+        d, c = np.nonzero(arc_source[p] >= 0)
+        order = np.lexsort((arc_source[p, d, c], c))
+        every.append((d[order], c[order]))
+    N = max(1, max(len(d) for d, _ in every))
+    counts = [np.bincount(arc_types[p, d, c].ravel() + 1, minlength=n + 1)[1:] for p, (d, c) in enumerate(every)]
+    heights = np.max(counts, 0, initial=0)
+    E = max(1, int(heights.max(initial=0)))
+    flat = _lists((P, N), M)
+    columns = _lists((P, E, n), M)
+    take, place = [], []
+    for p, (d, c) in enumerate(every):
+        _put(flat, (p, np.arange(len(d))), (arc_source, arc_score, arc_types), (p, d, c))
+        take.append(p * N + np.arange(len(d)))
+        place.append((p * C + arc_source[p, d, c].astype(np.int64)) * C + c)
+        for k in range(n):
+            of = (arc_types[p, d, c] == k).any(-1)
+            _put(columns, (p, np.arange(of.sum()), k), (arc_source, arc_score, arc_types), (p, d[of], c[of]))
+    loads = np.array([heights[i : i + COLUMNS].max() for i in range(0, n, COLUMNS)], np.int32)
+    fields = *flat, *columns, loads, np.concatenate(take), np.concatenate(place)
+    return Arcs(*(torch.from_numpy(x).to(device) for x in fields))
+
+
+def _lists(shape: tuple[int, ...], M: int) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Return room for sources, targets, scores and types of changes, impossible ones to begin with."""
+    none = np.zeros(shape, np.int32)
+    return none, none.copy(), np.full(shape, float(NEVER)), np.full((*shape, M), -1, np.int32)
+
+
+def _put(lists: tuple[NDArray, ...], at: tuple, arcs: tuple[NDArray, NDArray, NDArray], of: tuple) -> None:
+    """Copy changes into lists."""
+    source, target, score, types = lists
+    source[at], target[at], score[at], types[at] = arcs[0][of], of[2], np.maximum(arcs[1][of], NEVER), arcs[2][of]
+
+
+@triton.jit
+def change_posterior(
+    alpha, alpha_at_a, f, scores, chunk, row, t, listed, known, z, source, target, score, types,
+    C: tl.constexpr, M: tl.constexpr, n_types: tl.constexpr,
+):  # fmt: skip
+    """Return float32 posteriors of changes `t` positions behind the chunk's first boundary, garbage if not `known`."""
+    at = (row + t) * C
+    # what ends at the first boundary lies in the chunk on the left
+    ending = tl.where(t > 0, alpha + at + source, alpha_at_a + chunk * C + source)
+    x = tl.load(ending, known, _NEVER) + score + tl.load(f + at + target, known, 0.0) - z
+    for m in tl.static_range(M):
+        kind = tl.load(types + m, listed, -1)
+        content = tl.load(scores + (row + t) * n_types + kind, known & (kind >= 0), 0.0)
+        x += content.to(tl.float64) * _LOG2E
+    return tl.exp2(x.to(tl.float32))
+
+
+@triton.jit
+def transitions_kernel(
+    alpha, alpha_at_a, f, scores, chunks, ZL, ZR, source, target, score, types, out, origin, pieces,
+    C: tl.constexpr, P: tl.constexpr, N: tl.constexpr, M: tl.constexpr, n_types: tl.constexpr,
+    BLOCK_T: tl.constexpr, BLOCK_N: tl.constexpr, PIECE: tl.constexpr,
+):  # fmt: skip
+    """Write out[chunk, piece, phase, change]: its expected number in the piece. `origin` is reduced modulo P."""
+    chunk, piece = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    phase = tl.program_id(2) % P
+    change = tl.program_id(2) // P * BLOCK_N + tl.arange(0, BLOCK_N)
+    _, a, n, row = chunk_at(chunks, chunk)
+    first = piece * PIECE
+    if first >= n:
+        return
+    near, slope = normaliser(ZL, ZR, chunk, n)
+    listed = change < N
+    change_at = phase * N + change
+    j = tl.load(source + change_at, listed, 0)[None, :]
+    c = tl.load(target + change_at, listed, 0)[None, :]
+    d = tl.load(score + change_at, listed, _NEVER)[None, :]
+    stop = tl.minimum(first + PIECE, n)
+    skip = (phase + P - (origin + a + first) % P) % P  # to the first boundary of this phase
+    total = tl.zeros([BLOCK_T, BLOCK_N], tl.float32)
+    lost = tl.zeros([BLOCK_T, BLOCK_N], tl.float32)
+    for i in range(0, tl.cdiv(stop - first, P), BLOCK_T):
+        t = (first + skip + P * (i + tl.arange(0, BLOCK_T)))[:, None]
+        known = (t < stop) & (a + t > 0) & listed[None, :]
+        x = change_posterior(
+            alpha, alpha_at_a, f, scores, chunk, row, t, listed[None, :], known, near + slope * t, j, c, d,
+            types + change_at[None, :] * M, C, M, n_types,
+        )  # fmt: skip
+        total, lost = add_float32(total, lost, tl.where(known, x, 0.0))
+    sums = tl.sum(total.to(tl.float64) - lost.to(tl.float64), 0)
+    tl.store(out + ((chunk * pieces + piece) * P + phase) * N + change, sums, listed)
+
+
+@triton.jit
+def kinds_kernel(
+    alpha, alpha_at_a, f, scores, chunks, ZL, ZR, source, target, score, types, loads, kinds, origin,
+    C: tl.constexpr, P: tl.constexpr, E: tl.constexpr, M: tl.constexpr, n_types: tl.constexpr,
+    BLOCK_T: tl.constexpr, BLOCK_N: tl.constexpr, PIECE: tl.constexpr,
+):  # fmt: skip
+    """Write kinds[row, type]: posterior of a boundary of each type."""
+    chunk, piece, block = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.program_id(2)
+    column = (block * BLOCK_N + tl.arange(0, BLOCK_N))[None, :]
+    _, a, n, row = chunk_at(chunks, chunk)
+    first = piece * PIECE
+    if first >= n:
+        return
+    near, slope = normaliser(ZL, ZR, chunk, n)
+    for tile in range(first, tl.minimum(first + PIECE, n), BLOCK_T):
+        t = (tile + tl.arange(0, BLOCK_T))[:, None]
+        phase = ((origin + a + t) % P).to(tl.int32) if P > 1 else 0
+        total = tl.zeros([BLOCK_T, BLOCK_N], tl.float32)
+        for e in range(tl.load(loads + block)):
+            at = (phase * E + e) * n_types + column  # [1 or BLOCK_T, BLOCK_N]
+            listed = column < n_types
+            j = tl.load(source + at, listed, 0)
+            c = tl.load(target + at, listed, 0)
+            d = tl.load(score + at, listed, _NEVER)
+            known = (t < n) & (a + t > 0) & listed
+            x = change_posterior(
+                alpha, alpha_at_a, f, scores, chunk, row, t, listed, known, near + slope * t, j, c, d,
+                types + at * M, C, M, n_types,
+            )  # fmt: skip
+            total += tl.where(known, x, 0.0)
+        tl.store(kinds + (row + t) * n_types + column, total.to(kinds.dtype.element_ty), (t < n) & (column < n_types))
+
+
+def changes(
+    alpha: Tensor,
+    f: Tensor,
+    chunks: Tensor,
+    ZL: Tensor,
+    ZR: Tensor,
+    alpha_at_a: Tensor,
+    scores: Tensor,
+    arcs: Arcs,
+    origin: int,
+    *,
+    kinds: Tensor | None = None,
+    transitions: bool = True,
+    piece: int = PIECE,
+) -> Tensor | None:
+    """Return expected changes (B, P, C, C) float64 (source first), and fill `kinds` (B, T + 1, n) where given.
+
+    `alpha_at_a` [n_chunks, C]: scores of ends at each chunk's first boundary in the chunk's own constants. `scores`
+    (B, T + 1, n) in nats, of any float type. Rows of `kinds` that no chunk covers stay as they are; at the start of
+    an item, where nothing changes, they become 0.
+    """
+    C, n = f.shape[1], scores.shape[2]
+    (P, N, M), E = arcs.types.shape, arcs.column_source.shape[1]
+    table = on_host(chunks)
+    chunks = chunks.to(f.device)
+    pieces = triton.cdiv(longest(table), piece)
+    shape = {"C": C, "P": P, "M": M, "n_types": n, "PIECE": piece}
+    inputs = alpha, alpha_at_a, f, scores, chunks, ZL, ZR
+    if kinds is not None and n > 0:
+        block = min(COLUMNS, triton.next_power_of_2(n))
+        kinds_kernel[(len(chunks), pieces, triton.cdiv(n, COLUMNS))](
+            *inputs, arcs.column_source, arcs.column_target, arcs.column_score, arcs.column_types, arcs.loads, kinds,
+            origin % P, E=E, BLOCK_T=512 // block, BLOCK_N=block, **shape,
+        )  # fmt: skip
+    if not transitions:
+        return None
+    block = min(256, triton.next_power_of_2(N))
+    out = torch.zeros(len(chunks), pieces, P * N, dtype=torch.float64, device=f.device)
+    transitions_kernel[(len(chunks), pieces, P * triton.cdiv(N, block))](
+        *inputs, arcs.source, arcs.target, arcs.score, arcs.types, out, origin % P, pieces,
+        N=N, BLOCK_T=1024 // block, BLOCK_N=block, **shape,
+    )  # fmt: skip
+    sums = by_item(out.sum(1), table[:, 0], len(scores))
+    dense = sums.new_zeros(len(scores), P * C * C)
+    dense[:, arcs.place] = sums[:, arcs.take]
+    return dense.reshape(-1, P, C, C)

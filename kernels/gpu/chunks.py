@@ -1,0 +1,308 @@
+"""All chunks of a batch, run at once and made to agree at every seam; the host sees a handful of numbers.
+
+Chunks of all items stand in one table, in order; a way is a direction of travel (0 forward, 1 backward). Forward and
+backward passes are runs of one launch.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..edges import virtual_rows
+from ..plan import boundaries
+from ..resolve import Layout, Leaves, Sequence
+from ..seams import ENOUGH, Seam, Settled, Verdict, before, settle
+from .advance import Rows, advance_launch
+from .meeting import begin, entries, joined, meet, same_up_to_constant, total_variation
+from .model import Model
+from .plan import Plan
+from .states import States, load, new_pool, scores_dtype, unload
+from .tiles import FLOOR, LOG2E, NEVER, TILE
+
+
+class Batch:
+    """One batch on the device: the model and the inputs the kernels read."""
+
+    def __init__(self, model: Model, leaves: Leaves, layout: Layout, x: Sequence, emissions: Tensor, scores: Tensor):
+        self.model, self.leaves, self.layout, self.x = model, leaves, layout, x
+        self.emissions, self.scores = emissions, scores  # (B, T, C), (B, T + 1, columns), as the kernels take them
+        self.lengths = [int(n) for n in layout.lengths]
+        self.device = emissions.device
+        self.dtype = scores_dtype(model)
+
+    def start(self, way: int, n: int) -> States:
+        """Return n states at the sequences' own ends (entries of exact ends are set by item, see `Chunks`)."""
+        s, x = self.model.sizes, self.x
+        never = lambda *shape: torch.full((n, *shape), NEVER, dtype=self.dtype, device=self.device)  # noqa: E731
+        states = States(never(s.labels), never(s.labels), never(s.longest + s.folds, s.labels), never(s.labels))
+        if (x.right if way else x.left) == "exact":
+            return states
+        if self.model.fixed:
+            states.first[:] = 0
+            return states
+        first, origin = (np.zeros((1, s.labels)), 0) if way else (x.first, x.origin)
+        ring, folded = virtual_rows(first, x.longest, x.tail, x.period, origin)
+        rows = np.full((s.longest + s.folds, s.labels), -np.inf)
+        for c, (K, p) in enumerate(zip(x.longest, self.model.period.tolist(), strict=True)):
+            rows[:K, c] = ring[:K, c]
+            rows[K : K + p, c] = folded[:p, c][::-1]
+        states.entry[:] = self.scale(first[origin % len(first)])
+        states.open[:] = self.scale(rows)
+        return states
+
+    def scale(self, nats: NDArray) -> Tensor:
+        """Return scores in nats as the kernels take them."""
+        return torch.from_numpy(np.where(np.isneginf(nats), float(NEVER), nats * LOG2E)).to(self.device)
+
+    def blank(self, n: int) -> States:
+        """Return n uninformative states: every label, every age, equally likely."""
+        s = self.model.sizes
+        zeros = lambda *shape: torch.zeros(n, *shape, dtype=self.dtype, device=self.device)  # noqa: E731
+        age = torch.arange(1, s.longest + s.folds + 1, device=self.device)[:, None]
+        open_ = zeros(s.longest + s.folds, s.labels)
+        open_[:, age > self.model.longest + self.model.period] = NEVER
+        return States(zeros(s.labels) + NEVER, zeros(s.labels), open_, zeros(s.labels) + NEVER)
+
+
+class Chunks:
+    """The chunks of a batch, where each begins and ends in both ways, and what lies ahead of it."""
+
+    def __init__(self, batch: Batch, plan: Plan, ways: int):
+        self.batch, self.plan, self.ways = batch, plan, ways
+        table = []
+        for item, (length, parts) in enumerate(zip(batch.lengths, plan.parts, strict=True)):
+            edges = boundaries(length, parts)
+            table += [(item, a, b) for a, b in zip(edges, edges[1:], strict=False)]
+        self.item, self.left, self.right = np.array(table, np.int64).T
+        self.count = len(table)
+        length = np.array(batch.lengths)[self.item]
+        # whether a chunk begins where its item does, by way
+        self.outer = np.stack([self.left == 0, self.right == length])
+        T = batch.emissions.shape[1]
+        self.emission_row, self.boundary_row = self.item * T, self.item * (T + 1)
+        self.rows: tuple[Rows, Rows] | None = None
+        if plan.waves == 1:
+            self.rows = self.room(len(batch.lengths) * (T + 1))
+        self.redone = 0
+        self.settled = Settled(0, 0, 0.0, 0.0)
+
+    def room(self, n: int) -> tuple[Rows, Rows]:
+        """Return rows for n boundaries."""
+        empty = lambda n: torch.empty(n, self.batch.model.sizes.labels, dtype=self.batch.dtype, device=self.batch.device)  # noqa: E731
+        pairs = [Rows(empty(n), empty(n)) if way < self.ways else Rows(empty(0), empty(0)) for way in (0, 1)]
+        return pairs[0], pairs[1]
+
+    def runs(self, way: NDArray, chunk: NDArray, begin: NDArray, length: NDArray, out: NDArray | None) -> Tensor:
+        """Return runs of these ways from forward boundaries `begin` on; `out`: rows of those boundaries, None: none."""
+        step = np.where(way == 0, 1, -1)
+        x = self.batch.layout
+        phase = np.where(way == 0, x.origin + begin, -begin - x.origin)
+        phase %= self.batch.model.sizes.phases
+        zero = np.zeros_like(begin)
+        columns = (
+            self.emission_row[chunk] + begin - way, self.boundary_row[chunk] + begin, zero if out is None else out, step,
+            way, phase, np.arange(len(way)), zero, -(-length // TILE), length, zero + (out is not None), begin,
+        )  # fmt: skip
+        return torch.from_numpy(np.stack(columns, 1)).to(self.batch.device)
+
+    def run(
+        self,
+        way: NDArray,
+        chunk: NDArray,
+        begin: NDArray,
+        length: NDArray,
+        starts: States,
+        rows: tuple[Rows, Rows] | None,
+        at: NDArray | None = None,
+    ) -> States:
+        """Return the states after runs from `starts`, as many at once as the plan allows.
+
+        Scores go to `rows`, where those of boundary `begin` stand at `at` (as boundaries of the batch by default).
+        """
+        batch, width = self.batch, self.plan.runs
+        ends = []
+        for i in range(0, len(way), width):
+            part = slice(i, i + width)
+            n = len(way[part])
+            pool = new_pool(batch.model, n)
+            slots = torch.arange(n, device=batch.device)
+            load(batch.model, pool, slots, starts.at(part))
+            out = None
+            if rows is not None:
+                out = self.boundary_row[chunk[part]] + begin[part] if at is None else at[part]
+            runs = self.runs(way[part], chunk[part], begin[part], length[part], out)
+            kept = self.room(1) if rows is None else rows
+            advance_launch(batch.model, pool, runs, batch.emissions, batch.scores, kept, self.plan.warps)
+            stand = torch.from_numpy(np.stack([length[part], begin[part] + length[part]])).to(batch.device)
+            ends.append(unload(batch.model, pool, slots, stand[0], stand[1]))
+            self.redone += pool.redone
+        return ends[0] if len(ends) == 1 else States(*(torch.cat(x) for x in zip(*ends, strict=True)))
+
+    def again(self, chunk: NDArray, rows: tuple[Rows, Rows], first: int) -> None:
+        """Fill rows, from boundary `first` of an item on, with the scores of some of its chunks."""
+        way, chunk = np.repeat([0, 1], len(chunk)), np.tile(chunk, 2)
+        starts = self.starts.at(torch.from_numpy(way * self.count + chunk).to(self.batch.device))
+        begin = self._edges(way, chunk)
+        self.run(way, chunk, begin, self.right[chunk] - self.left[chunk], starts, rows, begin - first)
+
+    def own_start(self, way: NDArray, chunk: NDArray) -> States:
+        """Return the states at the ends of the items of some chunks."""
+        parts = [self.batch.start(w, 1) for w in range(self.ways)]
+        index = torch.from_numpy(way).to(self.batch.device)
+        states = States(*(torch.cat(x)[index] for x in zip(*parts, strict=True)))
+        x, item = self.batch.layout, torch.from_numpy(self.item[chunk]).to(self.batch.device)
+        for w, (edge, given) in enumerate(((x.left, self.batch.leaves.begin), (x.right, self.batch.leaves.finish))):
+            if edge == "exact" and w < self.ways:
+                states.entry[index == w] = self.closing_scores(given)[item[index == w]]
+        return states
+
+    def closing_scores(self, given: Tensor) -> Tensor:
+        """Return (B, C) scores of exact ends as the kernels take them."""
+        if self.batch.model.fixed:
+            from .. import fixed
+
+            return torch.from_numpy(fixed.integers(fixed.units(given.detach().cpu().numpy()))).to(self.batch.device)
+        x = given.detach().to(self.batch.device, torch.float64) * LOG2E
+        return torch.where(x > FLOOR, x, NEVER)
+
+    def settle(self) -> None:
+        """Run every chunk, then repair until all seams agree."""
+        way = np.repeat(np.arange(self.ways), self.count)
+        chunk = np.tile(np.arange(self.count), self.ways)
+        self.starts = self._warmed(way, chunk)
+        self.ends = self._advance(way, chunk, self.starts)
+        self.ahead = self._ahead(chunk, way) if self.ways == 2 else None
+        inner = [(int(w), int(i)) for w, i in zip(way, chunk, strict=True) if not self.outer[w, i]]
+        self.settled = settle(inner, self._compare, self._repair)
+
+    def _edges(self, way: NDArray, chunk: NDArray) -> NDArray:
+        """Return where chunks begin, in their ways."""
+        return np.where(way == 0, self.left[chunk], self.right[chunk])
+
+    def _advance(self, way: NDArray, chunk: NDArray, starts: States) -> States:
+        """Return where chunks end that begin like this; their scores are kept where the plan says so."""
+        length = self.right[chunk] - self.left[chunk]
+        return self.run(way, chunk, self._edges(way, chunk), length, starts, self.rows)
+
+    def _warmed(self, way: NDArray, chunk: NDArray) -> States:
+        """Return the states chunks begin with: true ones at the ends of items, elsewhere what a warm-up reaches."""
+        starts = self.own_start(way, chunk)
+        inner = np.flatnonzero(~self.outer[way, chunk])
+        if len(inner) == 0:
+            return starts
+        w, i = way[inner], chunk[inner]
+        edge, length = self._edges(w, i), np.array(self.batch.lengths)[self.item[i]]
+        room = np.where(w == 0, edge, length - edge)
+        ahead = np.minimum(room, self.plan.warm_up)
+        known = room <= self.plan.warm_up  # then the warm-up is the sequential run
+        begin = edge - np.where(w == 0, ahead, -ahead)
+        blank, true = self.batch.blank(len(inner)), self.own_start(w, i)
+        pick = torch.from_numpy(known).to(self.batch.device)
+        first = States(*(torch.where(pick.view(-1, *[1] * (t.ndim - 1)), t, b) for t, b in zip(true, blank, strict=True)))
+        warm = normalised(self.run(w, i, begin, ahead, first, None))
+        index = torch.from_numpy(inner).to(self.batch.device)
+        for x, y in zip(starts, warm, strict=True):
+            x[index] = y
+        return starts
+
+    def place(self, way: int, chunk: int) -> int:
+        """Return where a chunk's states stand in `starts` and `ends`."""
+        return way * self.count + chunk
+
+    def _index(self, seams: Iterable[Seam]) -> Tensor:
+        return torch.tensor([self.place(*s) for s in seams], dtype=torch.int64, device=self.batch.device)
+
+    def _ahead(self, chunk: NDArray, way: NDArray) -> Tensor:
+        """Return (n, A, C) what lies ahead of open segments where chunks begin in their ways."""
+        across = torch.from_numpy((1 - way) * self.count + chunk).to(self.batch.device)
+        return meet(self.batch.model, self.ends.open[across])
+
+    def through(self, way: NDArray, chunk: NDArray, states: States) -> Tensor:
+        """Return (n, 1 + A, C) everything that goes through where chunks begin, when it stands like `states` there."""
+        batch = self.batch
+        edge = self._edges(way, chunk)
+        x = batch.layout
+        phase = np.where(way == 0, x.origin + edge, -edge - x.origin) % batch.model.sizes.phases
+        row = torch.from_numpy(self.boundary_row[chunk] + edge).to(batch.device)
+        scores = batch.scores.flatten(0, 1)[row]
+        h = states.entry.clone()
+        for w in range(self.ways):
+            mine = torch.from_numpy(way == w).to(batch.device)
+            if (way == w).any():
+                rows = torch.from_numpy(phase[way == w]).to(batch.device)
+                h[mine] = torch.maximum(h[mine], begin(batch.model, w, states.alpha[mine], rows, scores[mine]))
+        across = torch.from_numpy((1 - way) * self.count + chunk).to(batch.device)
+        mine = torch.from_numpy(way * self.count + chunk).to(batch.device)
+        return entries(h, states.open, self.ends.alpha[across], self.ahead[mine])
+
+    def _compare(self, seams: list[Seam]) -> list[Verdict]:
+        here, there = self.starts.at(self._index(seams)), self.ends.at(self._index(map(before, seams)))
+        if self.batch.model.fixed:
+            agree, _ = same_up_to_constant(there, here)
+            return [Verdict(ok, 0.0, 0.0) for ok in agree.tolist()]
+        way, chunk = np.array(seams).T
+        distance, _ = total_variation(self.through(way, chunk, there), self.through(way, chunk, here))
+        return [Verdict(d <= ENOUGH, 0.0, d) for d in distance.tolist()]
+
+    def _repair(self, lists: list[list[Seam]], failed: set[Seam]) -> Iterable[tuple[int, set[Seam]]]:
+        """Run failed chunks again from their neighbours' ends; the n-th of all lists at once."""
+        positions, seen = [0] * len(lists), [set() for _ in lists]
+        moved: set[Seam] = set()
+        for n in range(max(map(len, lists))):
+            again = []
+            for k, seams in enumerate(lists):
+                if n < len(seams) and (seams[n] in failed or before(seams[n]) in moved):
+                    again.append((k, seams[n]))
+            if not again:
+                continue
+            seams = [seam for _, seam in again]
+            starts = normalised(self.ends.at(self._index(map(before, seams))))
+            way, chunk = np.array(seams).T
+            ends = self._advance(way, chunk, starts)
+            index = self._index(seams)
+            for old, new in ((self.starts, starts), (self.ends, ends)):
+                for x, y in zip(old, new, strict=True):
+                    x[index] = y
+            if self.ahead is not None:
+                across = self._index((1 - w, i) for w, i in seams)
+                self.ahead[across] = meet(self.batch.model, ends.open)
+            for k, (w, i) in again:
+                positions[k] += int(self.right[i] - self.left[i])
+                moved.add((w, i))
+                seen[k] |= {(w, i + (1 if w == 0 else -1)), (1 - w, i)}
+        return list(zip(positions, seen, strict=True))
+
+    def constants(self, way: int) -> Tensor:
+        """Return (chunks,) what must be added to each chunk's scores to put all of an item on one scale."""
+        order = np.arange(self.count) if way == 0 else np.arange(self.count)[::-1].copy()
+        inner = order[~self.outer[way, order]]
+        step = torch.zeros(self.count, dtype=self.batch.dtype, device=self.batch.device)
+        if len(inner):
+            ways = np.full(len(inner), way)
+            seams = [(way, int(i)) for i in inner]
+            here, there = self.starts.at(self._index(seams)), self.ends.at(self._index(map(before, seams)))
+            if self.batch.model.fixed:
+                _, d = same_up_to_constant(there, here)
+            else:
+                _, d = total_variation(self.through(ways, inner, there), self.through(ways, inner, here))
+            step[torch.from_numpy(inner).to(self.batch.device)] = d
+        run = step if way == 0 else step.flip(0)
+        total = run.cumsum(0)
+        # sums begin anew with every item
+        first = np.flatnonzero(self.outer[way] if way == 0 else self.outer[way][::-1])
+        owner = torch.from_numpy(np.searchsorted(first, np.arange(self.count), side="right") - 1).to(self.batch.device)
+        total = total - total[torch.from_numpy(first).to(self.batch.device)][owner]
+        return total if way == 0 else total.flip(0)
+
+
+def normalised(states: States) -> States:
+    """Return states whose largest score is 0."""
+    top = torch.maximum(states.alpha.amax(1), states.open.amax((1, 2)))
+    top = torch.maximum(top, torch.maximum(states.first.amax(1), states.entry.amax(1)))
+    top = torch.where(top > FLOOR, top, 0)
+    return States(
+        *(torch.where(x > FLOOR, x - top.view(-1, *[1] * (x.ndim - 1)), NEVER) for x in states)
+    )

@@ -1,0 +1,85 @@
+"""From resolved leaves to what the kernels read: a batch in the log semiring, or in fixed point."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import fixed
+from ..cpu.batch import Options
+from ..cpu.directions import Direction
+from ..errors import InfeasibleError
+from ..resolve import Layout, Leaves, Sequence, sequence
+from .chunks import Batch
+from .model import model_of
+from .plan import Plan, plan
+from .quantise import bounds, quantised_emissions
+
+RESERVE = 0.9  # of the free memory is planned for; the allocator needs some of its own
+
+
+def law_and_grammar(leaves: Leaves, layout: Layout, item: int = 0, length: int = 0) -> Sequence:
+    """Return an item without its input: all that edges, laws and grammars need, on the host."""
+    bare = leaves._replace(emissions=leaves.emissions[:, :0], scores=leaves.scores[:, :0])
+    return sequence(bare, layout, item)._replace(emissions=np.empty((length, 0)))
+
+
+def plan_for(x: Sequence, layout: Layout, device: torch.device, ways: int, options: Options, memory: int | None) -> Plan:
+    """Return the schedule of a batch on a device; `memory` bytes, all that is free by default."""
+    tails = x.tail > -np.inf
+    slope = float(-(x.tail[tails] / x.period[tails]).max()) if tails.any() else 0.0
+    multiprocessors = 8
+    if device.type == "cuda":
+        multiprocessors = torch.cuda.get_device_properties(device).multi_processor_count
+        if memory is None:
+            cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+            memory = int(RESERVE * (torch.cuda.mem_get_info(device)[0] + cached))
+    return plan(
+        tuple(int(n) for n in layout.lengths), len(x.longest), int(x.longest.max()), int(x.period[tails].max(initial=0)),
+        slope, ways, multiprocessors, 1 << 40 if memory is None else memory, options.chunks, options.warm_up,
+    )  # fmt: skip
+
+
+def lengths_of(layout: Layout, device: torch.device) -> Tensor:
+    """Return (B,) lengths on the device."""
+    return torch.from_numpy(layout.lengths).to(device)
+
+
+def largest(x: Tensor, lengths: Tensor) -> tuple[list[float], list[float]]:
+    """Return, per item, the sum and the maximum of a row's largest finite absolute value."""
+    both = torch.stack(bounds(x, lengths)).tolist()
+    return both[0], both[1]
+
+
+def log_batch(leaves: Leaves, layout: Layout, x: Sequence, warps: int) -> Batch:
+    """Return a batch for posteriors."""
+    device = leaves.emissions.device
+    sums, _ = largest(leaves.emissions, lengths_of(layout, device))
+    _, scores = largest(leaves.scores, lengths_of(layout, device) + 1)
+    for item, length in enumerate(layout.lengths):
+        fixed.check_magnitude(x, sums[item], scores[item], int(length))
+    model = model_of(x, None, 32 * warps, device)
+    return Batch(model, leaves, layout, x, leaves.emissions.detach().contiguous(), leaves.scores.detach().contiguous())
+
+
+def fixed_batch(leaves: Leaves, layout: Layout, x: Sequence, warps: int) -> tuple[Batch, list[fixed.Tables]]:
+    """Return a batch for the best segmentations, and every item's edge tables."""
+    device = leaves.emissions.device
+    lengths = lengths_of(layout, device)
+    sums, tops = largest(leaves.emissions, lengths)
+    _, scores = largest(leaves.scores, lengths + 1)
+    xq, tables = fixed.quantised(x)
+    every = [tables] * len(sums)
+    if (x.left, x.right) == ("censored", "censored"):
+        every = [fixed.quantised(x._replace(emissions=np.empty((int(n), 0))))[1] for n in layout.lengths]
+    for item, length in enumerate(layout.lengths):
+        fixed.check_range(x, xq, every[item], sums[item], scores[item], int(length))
+    slope = torch.from_numpy(fixed.slopes(x)).to(device)
+    emissions = quantised_emissions(leaves.emissions.detach(), slope, layout.origin, lengths, max(tops))
+    units = (leaves.scores.detach().double() / fixed.UNIT).round()
+    quantised = torch.where(units > fixed.FLOOR, units, fixed.NEVER).long()
+    return Batch(model_of(xq, tables, 32 * warps, device), leaves, layout, xq, emissions, quantised), every
+
+
+def infeasible(leaves: Leaves, layout: Layout, item: int) -> InfeasibleError:
+    """Return the error for an item without any segmentation: it names the first boundary that no state reaches."""
+    return InfeasibleError(item, Direction(sequence(leaves, layout, item)).unreached())

@@ -1,0 +1,156 @@
+"""What the kernels read besides the input: the duration law cut into windows, items and lists of allowed changes."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .. import fixed
+from ..edges import Tables, continued
+from ..resolve import Sequence
+from .tiles import DEEP, LOG2E, NEVER, TILE, WINDOW
+
+
+class Sizes(NamedTuple):
+    """What decides the shape of everything."""
+
+    labels: int
+    longest: int  # largest K_c
+    folds: int  # rows behind the windows: the largest period of a tail, 0 where there is none
+    blocks: int  # of 16 sources in a ring: one more than the longest duration takes
+    phases: int
+    arcs: int  # sources a label may be entered from, at most, as a power of two
+    maps: int
+
+
+class Items(NamedTuple):
+    """The far part's work, dealt out: stretches of `reach` blocks of one label's durations."""
+
+    reach: int
+    label: Tensor  # (I,) int32
+    first: Tensor  # (I,) int32: distance of its nearest block
+    count: Tensor  # (I,) int32: blocks, 0 where the item is padding
+    of_label: Tensor  # (items, C) int32, -1: none
+
+
+class Model(NamedTuple):
+    """Everything that does not change with the position; scores in units of log 2, or in fixed point."""
+
+    sizes: Sizes
+    items: Items
+    window: Tensor  # (reach, WINDOW, C) 32-bit durations around 16 d + 1, relative to their largest
+    window_top: Tensor  # (reach, C) their largest
+    window_mask: Tensor  # (reach, C) int32: bit j set where output j of a tile may be reached
+    law: Tensor  # (., C) durations by length, 0 forbidden, continued by the tail
+    fold_law: Tensor  # (folds, 16, C) durations from the rows behind the window to a tile's outputs
+    tail: Tensor  # (C,)
+    longest: Tensor  # (C,) int32
+    period: Tensor  # (C,) int32, 0: no tail
+    enter: Tensor  # (K + 1, C) max semiring, censored start: a first segment by its visible length
+    arc_source: Tensor  # (2, P, D, C) int32, -1: none; the second way is backwards
+    arc_score: Tensor  # (2, P, D, C) float32, or int64
+    arc_type: Tensor  # (2, P, D, C, M) int32 columns of the boundary scores, -1: none
+    fixed: bool
+
+
+def model_of(x: Sequence, tables: Tables | None, lanes: int, device: torch.device) -> Model:
+    """Return the kernels' tables for a sequence's law and grammar; fixed point where edge tables come along."""
+    C, K = len(x.longest), int(x.longest.max())
+    integer = tables is not None
+    period = np.where(x.tail > -np.inf, x.period, 0)
+    folds = int(period.max())
+    reach = -(-(K + TILE - 1) // TILE)
+    scale = 1.0 if integer else LOG2E
+    law = continued(x.durations, x.longest, x.tail, x.period, 2 * (K + folds) + 3 * TILE) * scale
+    source, score, kind = arcs(x)
+    d = np.arange(reach + 1)
+    lengths = np.maximum(TILE * d[:, None] + 1 + np.arange(WINDOW) - (TILE - 1), 0)  # (reach + 1, WINDOW)
+    window = law[lengths]
+    top = window.max(1)
+    relative = np.where(np.isneginf(window), -np.inf, window - np.where(np.isneginf(top), 0, top)[:, None])
+    outputs = np.stack([~np.isneginf(window[:, j : j + TILE]).all(1) for j in range(TILE)], 1)
+    mask = (outputs * (1 << np.arange(TILE))[:, None]).sum(1)
+    nearest = x.longest + period  # the row behind the window that is p - i behind K
+    rows = np.zeros((folds, TILE, C))
+    for i in range(folds):
+        rows[i] = law[np.minimum((nearest + 1 - i)[None] + np.arange(TILE)[:, None], len(law) - 1), np.arange(C)]
+        rows[i, :, i >= period] = -np.inf
+    slope = np.where(period > 0, np.where(period > 0, x.tail, 0) * scale, 0)
+    enter = np.full((1, C), -np.inf) if tables is None or tables.enter is None else tables.enter
+
+    def scores(a: NDArray) -> Tensor:
+        if integer:
+            return torch.from_numpy(np.ascontiguousarray(fixed.integers(a))).to(device)
+        return torch.from_numpy(np.ascontiguousarray(np.where(np.isneginf(a), float(NEVER), a))).to(device)
+
+    def whole(a: NDArray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(a, dtype=np.int32)).to(device)
+
+    narrow = np.maximum(relative, DEEP).astype(np.int32) if integer else np.exp2(relative).astype(np.float32)
+    sizes = Sizes(C, K, folds, reach + 1, source.shape[1], source.shape[2], len(x.types))
+    return Model(
+        sizes,
+        items_of((x.longest + TILE - 2 + (period > 0)) // TILE, lanes, device),
+        torch.from_numpy(np.ascontiguousarray(narrow)).to(device),
+        scores(top),
+        whole(mask),
+        scores(law),
+        scores(rows),
+        scores(slope),
+        whole(x.longest),
+        whole(period),
+        scores(enter),
+        whole(source),
+        scores(np.where(source >= 0, score, 0)) if integer else torch.from_numpy(np.where(source >= 0, score * scale, 0)).float().to(device),
+        whole(kind),
+        integer,
+    )
+
+
+def arcs(x: Sequence) -> tuple[NDArray, NDArray, NDArray]:
+    """Return (source, score, types) of the changes into each label, both ways: (2, P, D, C), types with an axis M.
+
+    Backwards, row m serves the boundaries whose phase is -m.
+    """
+    P, C, _ = x.transitions.shape
+    ways = [(x.transitions, x.types), (x.transitions[-np.arange(P) % P].transpose(0, 2, 1), x.types.transpose(0, 2, 1))]
+    most = max(int((w > -np.inf).sum(1).max(initial=1)) for w, _ in ways)
+    D = 1 << (most - 1).bit_length() if most > 1 else 1
+    source = np.full((2, P, D, C), -1)
+    score = np.zeros((2, P, D, C))
+    kind = np.full((2, P, D, C, len(x.types)), -1)
+    for way, (transitions, types) in enumerate(ways):
+        order = np.argsort(transitions == -np.inf, axis=1, kind="stable")[:, :D]  # allowed ones first, in their order
+        score[way, :, : order.shape[1]] = np.take_along_axis(transitions, order, 1)
+        source[way, :, : order.shape[1]] = order
+        kind[way, :, : order.shape[1]] = np.moveaxis(types[:, order, np.arange(C)], 0, -1)
+    source[score == -np.inf] = -1
+    return source, score, kind
+
+
+def items_of(blocks: NDArray, lanes: int, device: torch.device) -> Items:
+    """Return every label's blocks of durations dealt out to lanes so that the longest share is short."""
+    best = None
+    for width in (1, 2, 4):
+        I = lanes * width  # noqa: E741
+        if I < (blocks > 0).sum():
+            continue
+        reach = 1
+        while (-(-blocks // reach)).sum() > I:
+            reach += 1
+        if best is None or reach * width < best[0]:
+            best = reach * width, I, reach
+    assert best is not None
+    _, I, reach = best  # noqa: E741
+    parts = -(-blocks // reach)
+    # the shares of all labels side by side: neighbouring lanes read neighbouring labels
+    order = [(c, b) for b in range(int(parts.max(initial=0))) for c in np.flatnonzero(parts > b)]
+    label, first, count = np.zeros((3, I), np.int32)
+    of_label = np.full((max(1, int(parts.max(initial=0))), len(blocks)), -1, np.int32)
+    first[:] = 1
+    for i, (c, b) in enumerate(order):
+        label[i], first[i], count[i] = c, 1 + b * reach, min(reach, blocks[c] - b * reach)
+        of_label[b, c] = i
+    return Items(int(count.max(initial=0)), *(torch.from_numpy(a).to(device) for a in (label, first, count, of_label)))

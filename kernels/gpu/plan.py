@@ -1,0 +1,82 @@
+"""Sizes and free memory in, schedule out: how a batch is cut in time and dealt out to a GPU. Pure, tested without one."""
+
+from typing import NamedTuple
+
+WARPS = 8  # a multiprocessor holds: the passes take up to 255 registers a thread, and eight warps saturate it
+WARM_UP = 2  # times the longest explicit duration
+FORGET = 4.0  # nats of tail after which a state is forgotten, where nothing else tells labels apart
+FARTHEST = 1 << 14  # positions of warm-up, at most: what takes longer is repaired
+
+
+class Plan(NamedTuple):
+    """A schedule; every plan gives the same answer."""
+
+    parts: tuple[int, ...]  # chunks of every item
+    warm_up: int  # positions a chunk runs ahead of itself
+    warps: int  # of a program
+    runs: int  # at once
+    waves: int  # groups of chunks whose scores are in memory together; 1: all are kept between passes
+    bytes: int  # held at most, without inputs and outputs
+
+    def __str__(self) -> str:
+        kept = "kept" if self.waves == 1 else f"computed again in {self.waves} waves"
+        return (
+            f"{sum(self.parts)} chunks of {len(self.parts)} sequences, warm-up {self.warm_up}, {self.runs} runs at once "
+            f"of {self.warps} warps, scores {kept}, {self.bytes / 2**20:.0f} MiB"
+        )
+
+
+def state_bytes(C: int, K: int, folds: int) -> int:
+    """Return the size of a state in its own form."""
+    return 8 * C * (K + folds + 3)
+
+
+def run_bytes(C: int, K: int, folds: int) -> int:
+    """Return the size of a state as it runs, with its scratch."""
+    return 12 * C * (K + 48) + 16 * folds * C + 8 * 16 * (C + 64)
+
+
+def plan(
+    lengths: tuple[int, ...],
+    C: int,
+    K: int,
+    folds: int,
+    slope: float,
+    ways: int,
+    multiprocessors: int,
+    free: int,
+    chunks: int | None = None,
+    warm_up: int | None = None,
+) -> Plan:
+    """Return the schedule of a batch; `slope` is the flattest tail's, `ways` 1 or 2 (passes with posteriors)."""
+    warps = 1 if C <= 16 else 2 if C <= 64 else 4
+    width = max(1, multiprocessors * WARPS // (warps * ways))  # chunks that run at once
+    longest = max(lengths)
+    if warm_up is None:
+        memory = min(FORGET / slope, FARTHEST) if slope > 0 else 0
+        warm_up = int(max(256, WARM_UP * K, memory))
+    if chunks is None:
+        part = max(-(-sum(lengths) // width), warm_up)  # a chunk is worth its warm-up
+    else:
+        part = -(-longest // chunks)
+    state, run = state_bytes(C, K, folds), run_bytes(C, K, folds)
+    row = 16 * C * ways
+
+    def held(part: int, waves: int) -> tuple[tuple[int, ...], int, int]:
+        parts = tuple(max(1, min(n, round(n / part))) if chunks is None else min(n, chunks) for n in lengths)
+        total = sum(parts)
+        at_once = min(total, width, -(-total // waves))
+        rows = -(-sum(lengths) // waves)
+        # per chunk and way: where it began, where it ended, what lies ahead of it
+        return parts, at_once, total * ways * 3 * state + at_once * ways * run + rows * row
+
+    waves = 1
+    parts, at_once, size = held(part, waves)
+    while size > free and waves < sum(parts):
+        waves *= 2
+        if chunks is None and part > 4 * warm_up:
+            part //= 2
+        parts, at_once, size = held(part, waves)
+    if ways * at_once <= 2 * multiprocessors:
+        warps = 4  # few runs: latency decides
+    return Plan(parts, warm_up, warps, at_once * ways, min(waves, sum(parts)), size)

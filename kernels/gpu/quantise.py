@@ -1,0 +1,99 @@
+"""Emissions in fixed point on the device: the same integers as `fixed.quantised_emissions`, bit for bit.
+
+Inside a grid block the carry is a plain integer sum of rounded fractions, so a tile at a time gives what a position at
+a time gives. A program owns one grid block of one item; nothing depends on other blocks.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from .. import fixed
+
+NARROW = 16_000.0  # nats: what surely fits into int32 units, with room for the carry
+PIECE = 1 << 21  # scores looked at at once where only bounds are wanted: 16 MB in float64
+TILE = 1024  # scores a program holds at once
+
+
+@triton.jit(do_not_specialize=["lead", "T", "C", "blocks"])
+def emissions_quantise_kernel(
+    x, slope, lengths, out, lead, T, C, blocks, stride_b, stride_t, stride_c,
+    GRID: tl.constexpr, FINE: tl.constexpr, FORBIDDEN: tl.constexpr, BLOCK_T: tl.constexpr, BLOCK_C: tl.constexpr,
+):  # fmt: skip
+    """Fill `out` (B, T, C) of one item, grid block and block of labels; `lead` is the origin modulo GRID."""
+    item = (tl.program_id(0) // blocks).to(tl.int64)
+    block = tl.program_id(0) % blocks
+    label = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)  # [BLOCK_C]
+    length = tl.load(lengths + item)
+    moved = tl.load(slope + label, mask=label < C, other=0.0)
+    x += item * stride_b
+    out += item * T * C
+    half = 1 << (FINE - 17)
+    carry = tl.zeros([BLOCK_C], tl.int64)
+    base = block.to(tl.int64) * GRID - lead
+    start = tl.maximum(base, 0)
+    stop = tl.minimum(base + GRID, T)
+    while start < stop:
+        t = start + tl.arange(0, BLOCK_T)  # [BLOCK_T]
+        inside = (t < stop)[:, None] & (label < C)[None, :]
+        given = inside & (t < length)[:, None]
+        e = tl.load(x + t[:, None] * stride_t + label[None, :] * stride_c, mask=given, other=float("-inf"))
+        e = e.to(tl.float64)
+        alive = e > float("-inf")
+        e = tl.where(alive, e, 0.0) + moved[None, :]
+        whole = tl.floor(e)
+        fraction = (e - whole) * (1 << FINE)
+        # half to even, in integers: no compiler can take it for something simpler
+        fine = fraction.to(tl.int64)
+        rest = fraction - fine.to(tl.float64)
+        fine += ((rest > 0.5) | ((rest == 0.5) & ((fine & 1) == 1))).to(tl.int64)
+        fine = tl.where(alive, fine, 0)
+        sums = carry[None, :] + tl.cumsum(fine, 0)
+        carry += tl.sum(fine, 0)
+        units = whole.to(tl.int64) * (1 << 16) + ((sums + half) >> (FINE - 16)) - ((sums - fine + half) >> (FINE - 16))
+        units = tl.where(alive, units, FORBIDDEN).to(out.dtype.element_ty)
+        tl.store(out + t[:, None] * C + label[None, :], units, mask=inside)
+        start += BLOCK_T
+
+
+def quantised_emissions(
+    emissions: Tensor, slope: Tensor, origin: int, lengths: Tensor, highest: float | None = None
+) -> Tensor:
+    """Return (B, T, C) emissions plus slope in fixed-point units, the smallest integer where forbidden or padding.
+
+    int32, or int64 where `highest`, the largest finite absolute emission (found here if not given), could be too wide.
+    """
+    B, T, C = emissions.shape
+    if highest is None:
+        highest = float(bounds(emissions, lengths)[1].max())
+    narrow = highest + float(slope.abs().max()) < NARROW
+    dtype = torch.int32 if narrow else torch.int64
+    out = torch.empty((B, T, C), dtype=dtype, device=emissions.device)
+    BLOCK_C = min(32, triton.next_power_of_2(C))
+    blocks = triton.cdiv(origin % fixed.GRID + T, fixed.GRID)
+    emissions_quantise_kernel[(B * blocks, triton.cdiv(C, BLOCK_C))](
+        emissions, slope.to(emissions.device, torch.float64), lengths.to(emissions.device, torch.int64), out,
+        origin % fixed.GRID, T, C, blocks, *emissions.stride(),
+        GRID=fixed.GRID, FINE=fixed.FINE, FORBIDDEN=torch.iinfo(dtype).min, BLOCK_T=TILE // BLOCK_C, BLOCK_C=BLOCK_C,
+        num_warps=4,
+    )  # fmt: skip
+    return out
+
+
+def bounds(rows: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (B,) float64 sums over an item's rows, and maxima, of a row's largest finite absolute value."""
+    B, T, C = rows.shape
+    sums, tops = (torch.zeros(B, dtype=torch.float64, device=rows.device) for _ in range(2))
+    if C == 0:
+        return sums, tops
+    stops = lengths.to(rows.device)[:, None]
+    step = max(1, PIECE // (B * C))
+    for start in range(0, T, step):
+        size = rows[:, start : start + step].abs()
+        top = size.masked_fill_(size == torch.inf, 0).amax(2).double()  # [B, step]
+        within = torch.arange(start, start + top.shape[1], device=rows.device) < stops
+        top = torch.where(within, top, 0.0)
+        sums += top.sum(1)
+        tops = torch.maximum(tops, top.amax(1))
+    return sums, tops

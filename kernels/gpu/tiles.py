@@ -1,0 +1,94 @@
+"""What the passes' tiles are made of: a block of 16 sources against 16 outputs in registers, and both semirings' sums.
+
+Scores are 64 bits wide: float64 in units of log 2, or int64 fixed point. Work on pairs is 32 bits wide, relative to a
+block's largest score: float32 weights, so that a pair is one multiply-add, or int32 maxima.
+"""
+
+import triton
+import triton.language as tl
+
+LOG2E = 1.4426950408889634
+TILE = 16  # outputs of a tile and sources of a block; 32 take minutes to compile
+WINDOW = 2 * TILE - 1  # durations between a block of sources and a tile of outputs
+NEVER = -(2**61)  # forbidden, in both semirings: finite, so that differences are never NaN
+FLOOR = -(2**60)  # scores at or below it are forbidden
+DEEP = -(2**29)  # int32 work saturates here; a maximum above it has met no saturated term
+# Every lost product is below 2^-126 of its reference, so a sum above this is exact to rounding.
+TRUSTED = 2.0**-90
+
+_NEVER = tl.constexpr(NEVER)
+_FLOOR = tl.constexpr(FLOOR)
+_DEEP = tl.constexpr(DEEP)
+
+
+@triton.jit
+def alive(x):
+    """Return whether scores are not forbidden."""
+    return x > _FLOOR
+
+
+@triton.jit
+def plus(x, y):
+    """Return the product of two scores: their sum, forbidden where the first is."""
+    return tl.where(x > _FLOOR, x + y, _NEVER)
+
+
+@triton.jit
+def combine(x, y, MAX: tl.constexpr):
+    """Return the sum of two scores: the larger, or log2(2^x + 2^y)."""
+    top = tl.maximum(x, y)
+    if not MAX:
+        small = (tl.minimum(x, y) - top).to(tl.float32)
+        top = tl.where(top > _FLOOR, top + tl.log2(1.0 + tl.exp2(small)), _NEVER)
+    return top
+
+
+@triton.jit
+def narrow(x, MAX: tl.constexpr):
+    """Return differences to a reference as 32-bit work."""
+    if MAX:
+        return tl.maximum(x, _DEEP).to(tl.int32)
+    else:  # a second return type is an error otherwise
+        return tl.exp2(x.to(tl.float32))
+
+
+@triton.jit
+def load_rows(at, STRIDE: tl.constexpr, N: tl.constexpr):
+    """Return N rows as a tuple, so that they stay in registers."""
+    out = ()
+    for i in tl.static_range(N):
+        out = out + (tl.load(at + i * STRIDE),)
+    return out
+
+
+@triton.jit
+def scaled(work, scale, MAX: tl.constexpr):
+    """Return a block of work moved to another reference."""
+    out = ()
+    for i in tl.static_range(len(work)):
+        out = out + ((work[i] + scale) if MAX else (work[i] * scale),)
+    return out
+
+
+@triton.jit
+def add_pairs(acc, work, window, MAX: tl.constexpr):
+    """Return outputs with every pair of a block of sources and a tile of outputs added; output j, source i: j - i."""
+    out = ()
+    for j in tl.static_range(len(acc)):
+        x = acc[j]
+        for i in tl.static_range(len(work)):
+            if MAX:
+                x = tl.maximum(x, work[i] + window[j - i + len(work) - 1])
+            else:
+                x += work[i] * window[j - i + len(work) - 1]
+        out = out + (x,)
+    return out
+
+
+@triton.jit
+def filled(shape: tl.constexpr, value: tl.constexpr, dtype: tl.constexpr, N: tl.constexpr):
+    """Return a tuple of N constant tensors."""
+    out = ()
+    for _ in tl.static_range(N):
+        out = out + (tl.full(shape, value, dtype),)
+    return out

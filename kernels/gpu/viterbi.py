@@ -1,0 +1,116 @@
+"""The best segmentation of every item of a batch: the same bits as on the CPU."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import fixed
+from ..cpu.batch import Options
+from ..resolve import Layout, Leaves
+from ..results import Report, Segments
+from .chunks import Batch, Chunks
+from .inputs import fixed_batch, infeasible, law_and_grammar, plan_for
+from .tiles import FLOOR, NEVER
+from .trace import Rows, TraceModel, trace
+
+
+def best(
+    leaves: Leaves, layout: Layout, options: Options, memory: int | None
+) -> tuple[Tensor, Segments, Report]:
+    """Return (B,) scores, the best segments of every item and the report."""
+    x = law_and_grammar(leaves, layout)
+    plan = plan_for(x, layout, leaves.emissions.device, 1, options, memory)._replace(waves=1)
+    batch, tables = fixed_batch(leaves, layout, x, plan.warps)
+    chunks = Chunks(batch, plan, 1)
+    chunks.settle()
+    constants = chunks.constants(0)
+    closing, scores = close(chunks, constants, tables)
+    model = trace_model(batch, tables)
+    table = torch.from_numpy(
+        np.stack([chunks.item, chunks.left, chunks.right, chunks.boundary_row + chunks.left], 1)
+    ).to(batch.device)
+    assert chunks.rows is not None
+    rows = chunks.rows[0]
+    found = trace(
+        model,
+        Rows(rows.alpha, rows.h, batch.emissions, batch.scores.flatten(0, 1), table, constants),
+        closing,
+        layout.origin,
+    )
+    settled = chunks.settled
+    report = Report(chunks.count, settled.rounds, settled.repaired, 0.0, 0.0, 0.0)
+    segments = Segments(found.items, found.starts, found.ends, found.labels)
+    return scores, segments, report
+
+
+def trace_model(batch: Batch, tables: list[fixed.Tables]) -> TraceModel:
+    """Return what walks read of a model."""
+    x, m, device = batch.x, batch.model, batch.device
+    whole = lambda a: torch.from_numpy(np.ascontiguousarray(fixed.integers(a))).to(device)  # noqa: E731
+    enter, leave, _ = tables[0]
+    both = None
+    if enter is not None and leave is not None:
+        both = whole(np.stack([t.both for t in tables]))
+    return TraceModel(
+        whole(x.durations),
+        m.longest.long(),
+        m.period.long(),
+        m.arc_source[0],
+        m.arc_score[0],
+        m.arc_type[0],
+        None if enter is None else whole(enter),
+        None if leave is None else whole(leave),
+        both,
+    )
+
+
+def close(chunks: Chunks, constants: Tensor, tables: list[fixed.Tables]) -> tuple[Tensor, Tensor]:
+    """Return (B, 4) cursors of the best ends on the items' common scales (see `trace`), and (B,) scores in nats."""
+    batch = chunks.batch
+    last = np.flatnonzero(chunks.outer[1])
+    ends = chunks.ends.at(torch.from_numpy(last).to(batch.device))
+    shift = constants[torch.from_numpy(last).to(batch.device)]
+    lengths = torch.from_numpy(batch.layout.lengths).to(batch.device)
+    if batch.x.right == "exact":
+        finish = chunks.closing_scores(batch.leaves.finish)
+        whole = torch.where((ends.alpha > FLOOR) & (finish > FLOOR), ends.alpha + finish, NEVER)
+        best, label = whole.max(1)  # the first of equals
+        target = ends.alpha.gather(1, label[:, None])[:, 0] + shift
+        way = torch.zeros_like(label)
+    else:
+        leave = torch.from_numpy(fixed.integers(tables[0].leave)).to(batch.device)
+        law = by_age(leave, batch)
+        offers = torch.where((ends.open > FLOOR) & (law > FLOOR), ends.open + law, NEVER).amax(1)
+        if batch.x.left == "censored":
+            both = torch.from_numpy(fixed.integers(np.stack([t.both for t in tables]))).to(batch.device)
+            offers = torch.maximum(offers, spanning(batch, both) - shift[:, None])
+        best, label = offers.max(1)
+        target = best + shift
+        way = torch.ones_like(label)
+    dead = (best <= FLOOR).nonzero()
+    if len(dead):
+        raise infeasible(batch.leaves, batch.layout, int(dead[0]))
+    return torch.stack([label, lengths, target, way], 1), (best + shift).double() * fixed.UNIT
+
+
+def by_age(leave: Tensor, batch: Batch) -> Tensor:
+    """Return (A, C) the law of open segments by their age: folded rows count as the row of the tail they reduce to."""
+    s = batch.model.sizes
+    age = torch.arange(1, s.longest + s.folds + 1, device=leave.device)[:, None]
+    K, p = batch.model.longest, batch.model.period
+    row = torch.where(age <= K, age, age - p)
+    law = leave.gather(0, row.long().clamp(0, len(leave) - 1))
+    return torch.where(age <= K + p, law, NEVER)
+
+
+def spanning(batch: Batch, both: Tensor) -> Tensor:
+    """Return (B, C) scores of one segment over a whole item, NEVER where a cut forbids it."""
+    forbidden = torch.iinfo(batch.emissions.dtype).min
+    out = []
+    for item, length in enumerate(batch.lengths):
+        total, alive = torch.zeros_like(both[0]), torch.ones_like(both[0], dtype=torch.bool)
+        for part in batch.emissions[item, :length].split(1 << 20):
+            alive &= (part != forbidden).all(0)
+            total += part.sum(0, dtype=torch.int64)
+        out.append(torch.where(alive & (both[item] > FLOOR), both[item] + total, NEVER))
+    return torch.stack(out)

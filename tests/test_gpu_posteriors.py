@@ -1,0 +1,246 @@
+"""Posteriors, label changes and expected durations of the Triton path against the CPU path's, from the same scores."""
+
+from typing import NamedTuple
+
+import cases
+import numpy as np
+import plans
+import pytest
+import torch
+from larger import larger, long_tail
+
+pytest.importorskip("triton")
+
+from semiseg.kernels.cpu.marginals import Smoother, Wanted
+from semiseg.kernels.gpu import changes, durations, posteriors
+from semiseg.kernels.gpu.tiles import LOG2E, NEVER
+from semiseg.kernels.plan import Plan
+from semiseg.kernels.potentials import Boundary, Potentials
+from semiseg.kernels.resolve import Layout, Leaves, resolve, sequence
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+POSTERIOR, COUNT = 2e-6, 1e-5
+
+
+class Scores(NamedTuple):
+    """What the passes leave behind of a batch, on the device, and what the CPU path makes of it."""
+
+    h: torch.Tensor  # (rows, C)
+    alpha: torch.Tensor
+    f: torch.Tensor
+    beta: torch.Tensor
+    chunks: torch.Tensor  # (n, 4)
+    Z: torch.Tensor  # (n,)
+    shares: torch.Tensor  # (n, C)
+    alpha_at_a: torch.Tensor  # (n, C)
+    open_left: torch.Tensor  # (n, A, C)
+    open_right: torch.Tensor  # (n, A, C)
+    closing: torch.Tensor  # (n, C)
+    emissions: torch.Tensor  # (B, T, C)
+    scores: torch.Tensor  # (B, T + 1, n)
+    start: np.ndarray  # (B, T + 1, C) and so on: the answers
+    end: np.ndarray
+    position: np.ndarray
+    kinds: np.ndarray
+    transitions: np.ndarray
+    counts: np.ndarray
+    steps: np.ndarray
+
+
+def scores_of(leaves: Leaves, layout: Layout, cut: int) -> Scores:
+    """The scores of panels of `cut` positions; memory that nothing fills is NaN."""
+    B, T, C = leaves.emissions.shape
+    period = np.where(leaves.tail.numpy() > -np.inf, layout.period, 0)
+    K = int(layout.longest.max())
+    A = K + int(period.max())
+    rows = {name: np.full((B, T + 1, C), np.nan) for name in ("h", "alpha", "f", "beta", "start", "end")}
+    rows["position"] = np.full((B, T, C), np.nan)
+    rows["kinds"] = np.zeros((B, T + 1, leaves.scores.shape[2]))
+    each = {name: [] for name in ("chunks", "Z", "shares", "alpha_at_a", "open_left", "open_right", "closing")}
+    sums, rng = [], np.random.default_rng(cut)
+    for item, length in enumerate(layout.lengths.tolist()):
+        smoother = Smoother(sequence(leaves, layout, item), Plan(1, 0, cut, 1, True, 0), plans.POOL)
+        counts = [0.0, 0.0, 0.0]
+        for _, u, v in smoother.chunks.panels():
+            panel = smoother.panel(0, u, v)
+            part = smoother.part(panel, Wanted(True, True))
+            x, y = rng.normal(0, 100, 2)  # every chunk has constants of its own
+            rows["h"][item, u:v], rows["f"][item, u:v] = panel.h + x, panel.f + y
+            rows["alpha"][item, u + 1 : v + 1] = panel.alpha[1:] + x
+            rows["beta"][item, u + 1 : v + 1] = panel.beta[1:] + y
+            rows["start"][item, u:v], rows["end"][item, u + 1 : v + 1] = part.start, part.end
+            rows["position"][item, u:v], rows["kinds"][item, u:v] = part.position, part.kinds
+            counts = [x + y for x, y in zip(counts, part.counts, strict=True)]
+            each["chunks"].append((item, u, v, item * (T + 1) + u))
+            each["Z"].append(panel.partition + x + y)
+            each["shares"].append(part.shares)
+            each["alpha_at_a"].append(panel.alpha[0] + (x if u else np.nan))  # nothing ends at 0
+            each["open_left"].append(by_age(panel.before, layout.longest, period, A) + x)
+            each["open_right"].append(by_age(panel.behind, layout.longest, period, A) + y)
+            each["closing"].append(part.closing)
+        sums.append(counts)
+        assert v == length
+    log2 = {"h", "alpha", "f", "beta", "Z", "alpha_at_a", "open_left", "open_right"}
+    table = {
+        name: np.where(np.isneginf(x), NEVER, np.array(x) * LOG2E) if name in log2 else np.array(x)
+        for name, x in (rows | each).items()
+    }
+    given = {name: torch.from_numpy(table[name]).to(DEVICE) for name in Scores._fields if name in table}
+    for name in ("h", "alpha", "f", "beta"):
+        given[name] = given[name].reshape(-1, C)
+    return Scores(
+        **(given | {name: table[name] for name in ("start", "end", "position", "kinds")}),
+        emissions=leaves.emissions.to(DEVICE),
+        scores=leaves.scores.to(DEVICE),
+        transitions=np.array([x[0] for x in sums]),
+        counts=np.array([x[1] for x in sums]),
+        steps=np.array([x[2] for x in sums]),
+    )
+
+
+def by_age(state, longest, period, A):
+    """Open scores (A, C) of a CPU state by age, folded rows behind each label's longest."""
+    C = len(longest)
+    out = np.full((A, C), -np.inf)
+    for c in range(C):
+        K, p = longest[c], period[c]
+        out[:K, c] = state.ring[c, ::-1][:K] + state.offset
+        out[K : K + p, c] = state.folded[c, :p][::-1] + state.offset
+    return out
+
+
+def arc_lists(leaves: Leaves, layout: Layout, n: int) -> changes.Arcs:
+    """The lists of changes as the passes have them: padded to a power of two of sources a label."""
+    log2 = leaves.transitions.numpy() * LOG2E
+    P, C, _ = log2.shape
+    M = len(layout.types)
+    D = 1 << int(max(1, (log2 > -np.inf).sum(1).max()) - 1).bit_length()
+    source = np.full((P, D, C), -1, np.int32)
+    score = np.full((P, D, C), float(NEVER))
+    types = np.full((P, D, C, M), -1, np.int32)
+    for p in range(P):
+        for c in range(C):
+            for d, j in enumerate(np.flatnonzero(log2[p, :, c] > -np.inf)):
+                source[p, d, c], score[p, d, c] = j, log2[p, j, c]
+                types[p, d, c] = layout.types[:, j, c]
+    return changes.arcs(source, score, types, n, DEVICE)
+
+
+def compare(leaves: Leaves, layout: Layout, cut: int, dtype=torch.float64, **options) -> None:
+    """Everything the kernels make of one batch, against the CPU path."""
+    s = scores_of(leaves, layout, cut)
+    passes, Z = (s.h, s.alpha, s.f, s.beta, s.chunks), (s.Z, s.Z)
+    out = {
+        name: torch.full(getattr(s, name).shape, torch.nan, dtype=dtype, device=DEVICE)
+        for name in ("start", "end", "position", "kinds")
+    }
+    closing = posteriors.rows(
+        *passes, *Z, start=out["start"], end=out["end"], position=out["position"], shares=s.shares,
+        open_right=s.closing, emissions=s.emissions, tiles=1,
+    )  # fmt: skip
+    assert closing.max() < 1e-5
+    for name in ("start", "end", "position"):
+        check(out[name], getattr(s, name), POSTERIOR)
+    n = s.scores.shape[2]
+    out["kinds"].zero_()
+    found = changes.changes(
+        s.alpha, s.f, s.chunks, *Z, s.alpha_at_a, s.scores, arc_lists(leaves, layout, n), layout.origin,
+        kinds=out["kinds"], piece=3 * len(leaves.transitions),
+    )  # fmt: skip
+    check(out["kinds"], s.kinds, POSTERIOR)
+    check(found, s.transitions, COUNT, COUNT)
+    tails = leaves.tail.numpy() > -np.inf
+    model = durations.lists(layout.longest, np.where(tails, layout.period, 0), DEVICE)
+    law = durations.continued(leaves.durations.to(DEVICE) * LOG2E, leaves.tail.to(DEVICE) * LOG2E, model)
+    counts, steps = durations.durations(
+        s.h, s.beta, s.emissions, s.chunks, *Z, s.open_left, s.open_right, model, law, leaves.tail.to(DEVICE) * LOG2E,
+        forbidden=bool((s.emissions == -torch.inf).any()), scan=16, **options,
+    )  # fmt: skip
+    check(counts, s.counts[:, : counts.shape[1]], COUNT, COUNT)
+    check(steps, s.steps, COUNT, COUNT)
+
+
+def check(found: torch.Tensor, expected: np.ndarray, absolute: float, relative: float = 0.0) -> None:
+    np.testing.assert_allclose(found.cpu().double().numpy(), expected, rtol=relative, atol=absolute)
+
+
+GRID = {case.name: case.potentials for case in cases.grid() if "by_duration" not in case.name}
+RAGGED = {case.name: case.potentials for case in cases.ragged()}
+
+
+@pytest.mark.parametrize(("name", "cut"), [(name, (1, 3, 100)[i % 3]) for i, name in enumerate(list(GRID)[::3])])
+def test_small(name, cut):
+    compare(*resolve(GRID[name]), cut)
+
+
+@pytest.mark.parametrize("name", list(RAGGED)[::2])
+def test_batches_of_their_own_lengths(name):
+    compare(*resolve(RAGGED[name]), 2)
+
+
+@pytest.mark.parametrize(("seed", "cut"), [(3, 64), (5, 50), (6, 333), (8, 17)])
+def test_larger(seed, cut):
+    """Cuts, tails of both periods, phases, maps, and durations longer than a chunk; several tiles of everything."""
+    compare(*resolve(larger(seed, T=200)), cut, parts=3)
+
+
+def test_many_labels():
+    """Labels, durations and changes that fill no block, float32 inputs and outputs."""
+    p = random_potentials(T=100, C=37, K=70)
+    compare(*resolve(p), 50, torch.float32)
+
+
+def test_long_enough_for_several_pieces():
+    leaves, layout = resolve(long_tail(900))
+    compare(leaves, layout, 600)
+
+
+def test_normalisers_and_anchors_that_drift():
+    """A slope in the scores and an error at the right anchor are both spread evenly over the chunk."""
+    leaves, layout = resolve(larger(3, T=200))
+    s = scores_of(leaves, layout, 70)
+    s = s._replace(h=s.h.clone(), alpha=s.alpha.clone())
+    drift, error = 0.37, 1e-3
+    position, open_right, ZR = s.position.copy(), s.closing.clone(), s.Z + drift
+    for i, (_, a, b, row) in enumerate(s.chunks.tolist()):
+        along = torch.arange(b - a + 1, device=DEVICE)[:, None] / (b - a)
+        s.h[row : row + b - a] += drift * along[:-1]
+        s.alpha[row + 1 : row + b - a + 1] += drift * along[1:]
+        open_right[i, 0] -= error
+        position[0, a:b, 0] -= error * along[:-1, 0].cpu().numpy()
+    out = torch.zeros(s.end.shape, device=DEVICE)
+    only = posteriors.rows(s.h, s.alpha, s.f, s.beta, s.chunks, s.Z, ZR, end=out)
+    assert only is None
+    check(out[:, 1:201], s.end[:, 1:201], POSTERIOR)
+    out = torch.zeros(position.shape, device=DEVICE)
+    closing = posteriors.rows(
+        s.h, s.alpha, s.f, s.beta, s.chunks, s.Z, ZR, position=out, shares=s.shares, open_right=open_right
+    )
+    check(closing, np.full(len(s.chunks), error), POSTERIOR)
+    allowed = np.isfinite(leaves.emissions.numpy())
+    check(out * torch.from_numpy(allowed).to(DEVICE), np.where(allowed, position, 0), POSTERIOR)
+
+
+def random_potentials(T: int, C: int, K: int) -> Potentials:
+    """Sparse changes, tails at some labels, one map of four types by pair and one by the label that begins."""
+    rng = np.random.default_rng(C)
+    longest = np.where(rng.random(C) < 0.3, rng.integers(1, K + 1, C), rng.integers(1, 4, C))
+    longest[0] = K
+    transitions = rng.normal(size=(3, C, C))
+    transitions[rng.random(transitions.shape) < 0.8] = -np.inf
+    transitions[:, np.arange(C), (np.arange(C) + 1) % C] = 0.0
+    types = rng.integers(-1, 4, (C, C)), np.tile(np.arange(C), (C, 1))
+    sizes = 4, C
+    return Potentials(
+        torch.from_numpy(rng.normal(size=(T, C)).astype(np.float32)),
+        torch.from_numpy(rng.normal(size=(K + 1, C))),
+        torch.from_numpy(transitions),
+        torch.from_numpy(longest),
+        torch.from_numpy(np.where(rng.random(C) < 0.5, -0.2, -np.inf)),
+        torch.from_numpy(rng.choice([1, 3], C)),
+        tuple(
+            Boundary(torch.from_numpy(rng.normal(size=(T + 1, n)).astype(np.float32)), torch.from_numpy(kind))
+            for n, kind in zip(sizes, types, strict=True)
+        ),
+        origin=2,
+    )
