@@ -24,10 +24,10 @@ def continued(durations: NDArray, longest: NDArray, tail: NDArray, period: NDArr
     out = np.full((last + 1, durations.shape[1]), -np.inf, durations.dtype)
     out[1 : K + 1] = durations[1 : K + 1]
     for c in np.flatnonzero(tail.real > -np.inf):
-        out[longest[c] + 1 :, c] = -np.inf
-        for k in range(longest[c] + 1, last + 1):
-            if k - period[c] >= 1:
-                out[k, c] = out[k - period[c], c] + tail[c]
+        k = np.arange(longest[c] + 1, last + 1)
+        steps = -(-(k - longest[c]) // period[c])
+        row = k - steps * period[c]
+        out[k, c] = np.where(row >= 1, out[np.maximum(row, 0), c] + steps * tail[c], -np.inf)
     return out
 
 

@@ -19,8 +19,24 @@ from torch import Tensor
 
 from .model import Model
 from .states import Pool
-from .tiles import DEEP, FLOOR, LOG2E, NEVER, TILE, TRUSTED, WINDOW
-from .tiles import add_pairs, alive, combine, filled, load_rows, narrow, plus, scaled
+from .tiles import (
+    DARK,
+    DEEP,
+    FLOOR,
+    LOG2E,
+    NEVER,
+    TILE,
+    TRUSTED,
+    WINDOW,
+    add_pairs,
+    alive,
+    combine,
+    filled,
+    load_rows,
+    narrow,
+    plus,
+    scaled,
+)
 
 _NEVER = tl.constexpr(NEVER)
 _DEEP = tl.constexpr(DEEP)
@@ -30,7 +46,7 @@ _TILE = tl.constexpr(TILE)
 _WINDOW = tl.constexpr(WINDOW)
 _TRUSTED = tl.constexpr(TRUSTED)
 _RUN = tl.constexpr(12)
-_DARK = tl.constexpr(-1e30)  # forbidden among 32-bit differences
+_DARK = tl.constexpr(DARK)
 
 
 @triton.jit
@@ -132,21 +148,25 @@ def merge(
 
 
 @triton.jit
-def begin(
-    ended, source, score, arc_type, scores, base, MAPS: tl.constexpr, MAX: tl.constexpr, SCORE: tl.constexpr
-):
-    """Return (1, CP) scores of segments that begin at one boundary after a segment ended there.
+def begin(a, source, score, arc_type, scores, base, D: tl.constexpr, MAPS: tl.constexpr, MAX: tl.constexpr):
+    """Return (1, CP) scores of segments that begin at one boundary after a segment ended there, (1, CP) `a`.
 
-    `ended` [CP] holds what ended, relative to `base`; arcs come as (D, CP) sources and scores.
+    Arcs come as (D, CP) sources and scores; in the log semiring 32 bits relative to `base` are enough.
     """
-    x = tl.load(ended + source, mask=source >= 0, other=_NEVER if MAX else _DARK) + score
+    if MAX:
+        dark = _NEVER
+        ended = a
+    else:
+        dark = _DARK
+        ended = tl.where(alive(a), (a - base).to(tl.float32), _DARK)
+    x = tl.gather(tl.broadcast_to(ended, [D, a.shape[1]]), tl.maximum(source, 0), 1) + score
     for m in tl.static_range(MAPS):
         kind = tl.load(arc_type + m, mask=source >= 0, other=-1)
-        evidence = tl.load(scores + kind, mask=kind >= 0, other=0)
+        evidence = tl.load(scores + kind, mask=kind >= 0, other=0).to(x.dtype)
         if MAX:
-            x = tl.where(alive(evidence.to(SCORE)), x + evidence.to(SCORE), _NEVER)
+            x = tl.where(alive(evidence), x + evidence, dark)
         else:
-            x += tl.maximum(evidence.to(tl.float32) * _LOG2E, _DARK)
+            x += tl.maximum(evidence * _LOG2E, dark)
     top = tl.max(x, 0, keep_dims=True)
     if MAX:
         return tl.where(alive(top), top, _NEVER)
@@ -184,7 +204,9 @@ def fold(
         if MAX:
             young = top
         else:
-            young = tl.where(alive(top), top + tl.log2(tl.sum(tl.exp2((x - top).to(tl.float32)), 0, keep_dims=True)), _NEVER)
+            young = tl.where(
+                alive(top), top + tl.log2(tl.sum(tl.exp2((x - top).to(tl.float32)), 0, keep_dims=True)), _NEVER
+            )
         before = (r + n) % p
         old = tl.load(folded + before * C + c, mask=(c < C) & (r < p) & (oldest <= q0), other=_NEVER)
         old = plus(old, slope * ((n + r - before) // p).to(SCORE))
@@ -199,17 +221,18 @@ def advance_kernel(
     emissions, scores,  # [rows, C]; [rows, columns]
     forward_alpha, forward_h, backward_alpha, backward_h,  # [rows, C]
     ring, work, top, folded, alpha, entry, total, first, low, redone,  # the pool of states, by slot
-    window, window_top, window_mask, law, fold_law, tail, longest, period, enter,  # durations
+    near, window, window_top, window_mask, law, fold_law, tail, longest, period, enter,  # durations
     arc_source, arc_score, arc_type,  # [ways, phases, D, C(, MAPS)]
     item_label, item_first, item_count, label_items,
-    far_work, far_top, far_mask, far_out, ended,  # scratch, by program
+    far_work, far_top, far_mask, far_out,  # scratch, by program
     blocks, reach, items, folds, columns, unit,
     C: tl.constexpr, CP: tl.constexpr, D: tl.constexpr, I: tl.constexpr, PHASES: tl.constexpr, MAPS: tl.constexpr,
-    MAX: tl.constexpr, FIRST: tl.constexpr,
+    MAX: tl.constexpr, FIRST: tl.constexpr, SENTINEL: tl.constexpr,
 ):  # fmt: skip
     """Move every run over its tiles: states in place, scores of its boundaries to the rows of its way."""
     SCORE: tl.constexpr = tl.int64 if MAX else tl.float64
     WORK: tl.constexpr = tl.int32 if MAX else tl.float32
+    SOURCE: tl.constexpr = tl.int64 if MAX else tl.float32  # sources of the present tile
     pid = tl.program_id(0).to(tl.int64)
     run = runs + pid * _RUN
     emission_row, boundary_row, out_row, step = tl.load(run), tl.load(run + 1), tl.load(run + 2), tl.load(run + 3)
@@ -226,7 +249,6 @@ def advance_kernel(
     far_top += pid * I
     far_mask += pid * I
     far_out += pid * _TILE * CP
-    ended += pid * 2 * CP
     arc_source += way * (PHASES * D * C)
     arc_score += way * (PHASES * D * C)
     arc_type += way * (PHASES * D * C * MAPS)
@@ -250,10 +272,12 @@ def advance_kernel(
     row = (phase + tile * _TILE) % PHASES
     if PHASES == 1:
         source = tl.load(arc_source + arcs, mask=inside, other=-1)
-        score = tl.load(arc_score + arcs, mask=inside, other=0)
+        score = tl.load(arc_score + arcs, mask=inside, other=_NEVER if MAX else _DARK)
 
     for tau in range(tile, last):
         q0 = tau * _TILE
+        # asked for early: the positions of the tile come from far away
+        ahead = tl.load(emissions + (emission_row + step * (q0 + i)) * C + c, mask=inside & (q0 + i < end), other=0)
         far(
             work, top, low, window, window_top, window_mask, item_label, item_first, item_count,
             far_work, far_top, far_mask, tau, blocks, reach, C, I, MAX, SCORE, WORK,
@@ -266,58 +290,61 @@ def advance_kernel(
             q0, rows, items, folds, unit, C, CP, I, MAX, SCORE,
         )  # fmt: skip
         again += count
-        tl.store(far_out + i * CP + c, before)
-        g = tl.full([_TILE, CP], _NEVER, SCORE)
         base = tl.max(a, 1, keep_dims=True)  # [1, 1]
         base = tl.where(alive(base), base, 0)
+        # sources of the tile and what lies before it, relative to whichever is larger: no label depends on smaller ones
+        level = tl.maximum(tl.max(before, 0, keep_dims=True), base - S)
+        if MAX:
+            tl.store(far_out + i * CP + c, before)
+        else:
+            tl.store(far_out + i * CP + c, tl.where(alive(before), (before - level).to(tl.float32), _DARK))
+        g = tl.full([_TILE, CP], _NEVER if MAX else _DARK, SOURCE)
+        forbidden = tl.max(tl.max((ahead == SENTINEL).to(tl.int32), 1), 0) > 0
+        tl.debug_barrier()
         for j in range(_TILE):
             q = q0 + j
             on = q < end
-            now = ended + (j % 2) * CP
-            if MAX:
-                tl.store(now + c, a)
-            else:
-                tl.store(now + c, tl.maximum(a - base, _DARK).to(tl.float32))
-            tl.debug_barrier()
+            # first all that does not wait for the step before
+            raw = tl.load(emissions + (emission_row + step * q) * C + c, mask=inside & on, other=0)
+            lengths = tl.load(near + tl.maximum(j - i + 1, 0) * C + c, mask=inside, other=_NEVER if MAX else _DARK)
+            reached = tl.load(far_out + j * CP + c)
             if PHASES > 1:
                 source = tl.load(arc_source + row * (D * C) + arcs, mask=inside, other=-1)
-                score = tl.load(arc_score + row * (D * C) + arcs, mask=inside, other=0)
+                score = tl.load(arc_score + row * (D * C) + arcs, mask=inside, other=_NEVER if MAX else _DARK)
             at = scores + tl.where(on, boundary_row + step * q, boundary_row) * columns
-            h = begin(now, source, score, arc_type + (row * (D * C) + arcs) * MAPS, at, base, MAPS, MAX, SCORE)
+            h = begin(a, source, score, arc_type + (row * (D * C) + arcs) * MAPS, at, base, D, MAPS, MAX)
             row = tl.where(row + 1 == PHASES, 0, row + 1)
             h = tl.where(on, tl.maximum(h, start), _NEVER)  # the start of a sequence has no predecessors
             start = tl.full([1, CP], _NEVER, SCORE)
             tl.store(out_h + (out_row + step * q) * C + c, h, mask=inside & on & (keep != 0))
-            raw = tl.load(emissions + (emission_row + step * q) * C + c, mask=inside & on, other=0)
+            cut = forbidden & (raw == SENTINEL)
             if MAX:
-                cut = raw.to(tl.int64) == (-(2**31) if emissions.dtype.element_ty == tl.int32 else -(2**63))
-                e = raw.to(SCORE)
+                born = plus(h, -S)
+                S += tl.where(cut, 0, raw.to(SCORE))
             else:
-                cut = raw == float("-inf")
-                e = raw.to(SCORE) * _LOG2E
-            g = tl.where(i == j, plus(h, -S), g)
-            S += tl.where(cut, 0, e)
+                born = tl.where(alive(h), (h - S - level).to(tl.float32), _DARK)
+                S += tl.where(cut, 0, raw.to(SCORE) * _LOG2E)
+            g = tl.where(cut, _NEVER if MAX else _DARK, tl.where(i == j, born, g))
             oldest = tl.where(cut, q + 1, oldest).to(tl.int32)
-            g = tl.where(cut, _NEVER, g)
-            x = g + tl.load(law + tl.maximum(j - i + 1, 0) * C + c, mask=inside, other=_NEVER)
-            reached = tl.load(far_out + j * CP + c)
-            reached = tl.where(oldest <= q0, reached, _NEVER)
+            reached = tl.where(oldest <= q0, reached, _NEVER if MAX else _DARK)
+            x = g + lengths
             best = tl.maximum(tl.max(x, 0, keep_dims=True), reached)
             if MAX:
-                out = best
                 if FIRST:
                     cut_first = tl.where(cut, _NEVER, cut_first)
                     length = age + q + 1
                     visible = K - (p - (length - K) % p) % p  # a tail repeats what it offers period by period
                     visible = tl.where(length <= K, length, visible)
                     offer = tl.load(enter + visible * C + c, mask=inside & ((length <= K) | tailed), other=_NEVER)
-                    out = tl.maximum(out, plus(cut_first, offer))
+                    best = tl.maximum(best, plus(cut_first, offer))
+                out = plus(best, S)
             else:
-                sum_ = tl.sum(tl.exp2((x - best).to(tl.float32)), 0, keep_dims=True)
-                sum_ += tl.exp2((reached - best).to(tl.float32))
-                out = best + tl.log2(sum_)
-            a = tl.where(on, tl.where(alive(best if not MAX else out), out + S, _NEVER), a)
+                total_ = tl.sum(tl.exp2(x - best), 0, keep_dims=True) + tl.exp2(reached - best)
+                out = tl.where(best > _DARK / 2, level + (best + tl.log2(total_)).to(tl.float64) + S, _NEVER)
+            a = tl.where(on, out, a)
             tl.store(out_alpha + (out_row + step * (q + 1)) * C + c, a, mask=inside & on & (keep != 0))
+        if not MAX:
+            g = tl.where(g > _DARK / 2, level + g.to(tl.float64), _NEVER)
         n = tl.minimum(end - q0, _TILE).to(tl.int32)
         here = tau % blocks
         tl.store(ring + (here * _TILE + i) * C + c, g, mask=inside)
@@ -365,7 +392,7 @@ class Rows(NamedTuple):
 
 
 def advance_launch(
-    model: Model, pool: Pool, runs: Tensor, emissions: Tensor, scores: Tensor, out: tuple[Rows, Rows], warps: int, **options
+    model: Model, pool: Pool, runs: Tensor, emissions: Tensor, scores: Tensor, out: tuple[Rows, Rows], warps: int
 ) -> None:
     """Move runs (n, FIELDS) over their tiles, forward ones into the first rows, backward ones into the second."""
     s, items = model.sizes, model.items
@@ -374,12 +401,13 @@ def advance_launch(
     scratch = lambda dtype, *shape: torch.empty(n, *shape, dtype=dtype, device=device)  # noqa: E731
     advance_kernel[(n,)](
         runs, emissions, scores, out[0].alpha, out[0].h, out[1].alpha, out[1].h, *pool,
-        model.window, model.window_top, model.window_mask, model.law, model.fold_law, model.tail, model.longest,
+        model.near, model.window, model.window_top, model.window_mask, model.law, model.fold_law, model.tail, model.longest,
         model.period, model.enter, model.arc_source, model.arc_score, model.arc_type,
         items.label, items.first, items.count, items.of_label,
-        scratch(work, TILE, I), scratch(score, I), scratch(torch.int32, I), scratch(score, TILE, CP),
-        scratch(score if model.fixed else torch.float32, 2, CP),
+        scratch(work, TILE, I), scratch(score, I), scratch(torch.int32, I),
+        scratch(score if model.fixed else torch.float32, TILE, CP),
         s.blocks, items.reach, len(items.of_label), s.folds, scores.shape[-1], 1,
         C=s.labels, CP=CP, D=s.arcs, I=I, PHASES=s.phases, MAPS=s.maps, MAX=model.fixed,
-        FIRST=model.fixed and len(model.enter) > 1, num_warps=warps, **options,
+        FIRST=model.fixed and len(model.enter) > 1,
+        SENTINEL=torch.iinfo(emissions.dtype).min if model.fixed else float("-inf"), num_warps=warps,
     )  # fmt: skip

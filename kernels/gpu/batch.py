@@ -54,9 +54,7 @@ def gradients(
     dtype = torch.float64 if leaves.emissions.dtype == torch.float64 else torch.float32
     wanted = {"position": True, "kinds": need["scores"]}
     outputs = smoother.outputs(wanted, dtype)
-    transitions, counts, steps, _ = smoother.combine(
-        outputs, need["transitions"], need["durations"] or need["tail"]
-    )
+    transitions, counts, steps, _ = smoother.combine(outputs, need["transitions"], need["durations"] or need["tail"])
     B, device = len(layout.lengths), leaves.emissions.device
     begin, finish = torch.zeros_like(leaves.begin), torch.zeros_like(leaves.finish)
     first = torch.zeros(B, *leaves.first.shape, dtype=torch.float64, device=device)

@@ -16,7 +16,7 @@ from ..plan import boundaries
 from ..resolve import Layout, Leaves, Sequence
 from ..seams import ENOUGH, Seam, Settled, Verdict, before, settle
 from .advance import Rows, advance_launch
-from .meeting import begin, entries, joined, meet, same_up_to_constant, total_variation
+from .meeting import begin, entries, meet, same_up_to_constant, total_variation
 from .model import Model
 from .plan import Plan
 from .states import States, load, new_pool, scores_dtype, unload
@@ -33,11 +33,12 @@ class Batch:
         self.device = emissions.device
         self.dtype = scores_dtype(model)
 
-    def start(self, way: int, n: int) -> States:
+    def start(self, way: int, n: int, closed: bool) -> States:
         """Return n states at the sequences' own ends (entries of exact ends are set by item, see `Chunks`)."""
         s, x = self.model.sizes, self.x
         never = lambda *shape: torch.full((n, *shape), NEVER, dtype=self.dtype, device=self.device)  # noqa: E731
-        states = States(never(s.labels), never(s.labels), never(s.longest + s.folds, s.labels), never(s.labels))
+        ages = 0 if closed else s.longest + s.folds
+        states = States(never(s.labels), never(s.labels), never(ages, s.labels), never(s.labels))
         if (x.right if way else x.left) == "exact":
             return states
         if self.model.fixed:
@@ -81,6 +82,8 @@ class Chunks:
         length = np.array(batch.lengths)[self.item]
         # whether a chunk begins where its item does, by way
         self.outer = np.stack([self.left == 0, self.right == length])
+        # nothing is open where chunks begin and end: sequences in one piece, between exact ends
+        self.closed = bool(self.outer.all()) and (batch.layout.left, batch.layout.right) == ("exact", "exact")
         T = batch.emissions.shape[1]
         self.emission_row, self.boundary_row = self.item * T, self.item * (T + 1)
         self.rows: tuple[Rows, Rows] | None = None
@@ -91,7 +94,9 @@ class Chunks:
 
     def room(self, n: int) -> tuple[Rows, Rows]:
         """Return rows for n boundaries."""
-        empty = lambda n: torch.empty(n, self.batch.model.sizes.labels, dtype=self.batch.dtype, device=self.batch.device)  # noqa: E731
+        empty = lambda n: torch.empty(
+            n, self.batch.model.sizes.labels, dtype=self.batch.dtype, device=self.batch.device
+        )  # noqa: E731
         pairs = [Rows(empty(n), empty(n)) if way < self.ways else Rows(empty(0), empty(0)) for way in (0, 1)]
         return pairs[0], pairs[1]
 
@@ -128,8 +133,7 @@ class Chunks:
             part = slice(i, i + width)
             n = len(way[part])
             pool = new_pool(batch.model, n)
-            slots = torch.arange(n, device=batch.device)
-            load(batch.model, pool, slots, starts.at(part))
+            load(batch.model, pool, starts if n == len(way) else starts.at(part))
             out = None
             if rows is not None:
                 out = self.boundary_row[chunk[part]] + begin[part] if at is None else at[part]
@@ -137,7 +141,7 @@ class Chunks:
             kept = self.room(1) if rows is None else rows
             advance_launch(batch.model, pool, runs, batch.emissions, batch.scores, kept, self.plan.warps)
             stand = torch.from_numpy(np.stack([length[part], begin[part] + length[part]])).to(batch.device)
-            ends.append(unload(batch.model, pool, slots, stand[0], stand[1]))
+            ends.append(unload(batch.model, pool, stand[0], stand[1], self.closed))
             self.redone += pool.redone
         return ends[0] if len(ends) == 1 else States(*(torch.cat(x) for x in zip(*ends, strict=True)))
 
@@ -150,7 +154,7 @@ class Chunks:
 
     def own_start(self, way: NDArray, chunk: NDArray) -> States:
         """Return the states at the ends of the items of some chunks."""
-        parts = [self.batch.start(w, 1) for w in range(self.ways)]
+        parts = [self.batch.start(w, 1, self.closed) for w in range(self.ways)]
         index = torch.from_numpy(way).to(self.batch.device)
         states = States(*(torch.cat(x)[index] for x in zip(*parts, strict=True)))
         x, item = self.batch.layout, torch.from_numpy(self.item[chunk]).to(self.batch.device)
@@ -201,7 +205,9 @@ class Chunks:
         begin = edge - np.where(w == 0, ahead, -ahead)
         blank, true = self.batch.blank(len(inner)), self.own_start(w, i)
         pick = torch.from_numpy(known).to(self.batch.device)
-        first = States(*(torch.where(pick.view(-1, *[1] * (t.ndim - 1)), t, b) for t, b in zip(true, blank, strict=True)))
+        first = States(
+            *(torch.where(pick.view(-1, *[1] * (t.ndim - 1)), t, b) for t, b in zip(true, blank, strict=True))
+        )
         warm = normalised(self.run(w, i, begin, ahead, first, None))
         index = torch.from_numpy(inner).to(self.batch.device)
         for x, y in zip(starts, warm, strict=True):
@@ -229,7 +235,7 @@ class Chunks:
         row = torch.from_numpy(self.boundary_row[chunk] + edge).to(batch.device)
         scores = batch.scores.flatten(0, 1)[row]
         h = states.entry.clone()
-        for w in range(self.ways):
+        for w in range(0 if self.closed else self.ways):
             mine = torch.from_numpy(way == w).to(batch.device)
             if (way == w).any():
                 rows = torch.from_numpy(phase[way == w]).to(batch.device)
@@ -279,16 +285,17 @@ class Chunks:
         """Return (chunks,) what must be added to each chunk's scores to put all of an item on one scale."""
         order = np.arange(self.count) if way == 0 else np.arange(self.count)[::-1].copy()
         inner = order[~self.outer[way, order]]
+        if len(inner) == 0:
+            return torch.zeros(self.count, dtype=self.batch.dtype, device=self.batch.device)
         step = torch.zeros(self.count, dtype=self.batch.dtype, device=self.batch.device)
-        if len(inner):
-            ways = np.full(len(inner), way)
-            seams = [(way, int(i)) for i in inner]
-            here, there = self.starts.at(self._index(seams)), self.ends.at(self._index(map(before, seams)))
-            if self.batch.model.fixed:
-                _, d = same_up_to_constant(there, here)
-            else:
-                _, d = total_variation(self.through(ways, inner, there), self.through(ways, inner, here))
-            step[torch.from_numpy(inner).to(self.batch.device)] = d
+        ways = np.full(len(inner), way)
+        seams = [(way, int(i)) for i in inner]
+        here, there = self.starts.at(self._index(seams)), self.ends.at(self._index(map(before, seams)))
+        if self.batch.model.fixed:
+            _, d = same_up_to_constant(there, here)
+        else:
+            _, d = total_variation(self.through(ways, inner, there), self.through(ways, inner, here))
+        step[torch.from_numpy(inner).to(self.batch.device)] = d
         run = step if way == 0 else step.flip(0)
         total = run.cumsum(0)
         # sums begin anew with every item
@@ -303,6 +310,4 @@ def normalised(states: States) -> States:
     top = torch.maximum(states.alpha.amax(1), states.open.amax((1, 2)))
     top = torch.maximum(top, torch.maximum(states.first.amax(1), states.entry.amax(1)))
     top = torch.where(top > FLOOR, top, 0)
-    return States(
-        *(torch.where(x > FLOOR, x - top.view(-1, *[1] * (x.ndim - 1)), NEVER) for x in states)
-    )
+    return States(*(torch.where(x > FLOOR, x - top.view(-1, *[1] * (x.ndim - 1)), NEVER) for x in states))

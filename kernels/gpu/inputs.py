@@ -23,7 +23,9 @@ def law_and_grammar(leaves: Leaves, layout: Layout, item: int = 0, length: int =
     return sequence(bare, layout, item)._replace(emissions=np.empty((length, 0)))
 
 
-def plan_for(x: Sequence, layout: Layout, device: torch.device, ways: int, options: Options, memory: int | None) -> Plan:
+def plan_for(
+    x: Sequence, layout: Layout, device: torch.device, ways: int, options: Options, memory: int | None
+) -> Plan:
     """Return the schedule of a batch on a device; `memory` bytes, all that is free by default."""
     tails = x.tail > -np.inf
     slope = float(-(x.tail[tails] / x.period[tails]).max()) if tails.any() else 0.0

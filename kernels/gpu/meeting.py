@@ -7,49 +7,60 @@ from torch import Tensor
 
 from .model import Model
 from .states import States
-from .tiles import FLOOR, LOG2E, NEVER
+from .tiles import DARK, FLOOR, LOG2E, NEVER
 
 _NEVER = tl.constexpr(NEVER)
 _FLOOR = tl.constexpr(FLOOR)
+_DARK = tl.constexpr(DARK)
 
 
-@triton.jit(do_not_specialize=["ages"])
+@triton.jit(do_not_specialize=["ages", "columns"])
 def meet_kernel(
-    open_, law, longest, period, out, ages, C: tl.constexpr, NEAR: tl.constexpr, BEYOND: tl.constexpr
+    open_, law, longest, period, out, ages, columns, C: tl.constexpr, NEAR: tl.constexpr, BEYOND: tl.constexpr
 ):
-    """Fill `out[n, a - 1, c]` with the sum over ages b on the other side of `open_[n, b - 1, c] + law[a + b, c]`."""
+    """Fill `out[n, c, a - 1]` with the sum over ages b on the other side of `open_[n, c, b - 1] + law[c, a + b]`."""
     n, c = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    a = tl.program_id(2) * NEAR + 1 + tl.arange(0, NEAR)
-    reach = tl.load(longest + c) + tl.load(period + c)
-    open_ += n * ages * C + c
     first = tl.program_id(2) * NEAR + 1
-    best = tl.full([NEAR], _NEVER, tl.float64)
+    a = first + tl.arange(0, NEAR)
+    tail = tl.load(period + c)
+    reach = tl.load(longest + c) + tail
+    if first > reach:
+        return
+    open_ += (n * C + c) * ages - 1
+    law += c * columns
+    base = tl.full([], _NEVER, tl.float64)
+    for b0 in range(1, reach + 1, 256):
+        b = b0 + tl.arange(0, 256)
+        base = tl.maximum(base, tl.max(tl.load(open_ + b, mask=b <= reach, other=_NEVER), 0))
+    best = tl.full([NEAR], _DARK, tl.float32)
     total = tl.zeros([NEAR], tl.float32)
     # without a tail, nothing is longer than the longest
-    stop = tl.where(tl.load(period + c) > 0, reach, reach - first)
+    stop = tl.where(tail > 0, reach, reach - first)
     for b0 in range(1, stop + 1, BEYOND):
         b = b0 + tl.arange(0, BEYOND)
-        there = tl.load(open_ + (b - 1) * C, mask=b <= reach, other=_NEVER)
-        x = tl.load(law + (a[:, None] + b[None, :]) * C + c, mask=(a[:, None] <= reach) & (b[None, :] <= reach), other=_NEVER)
-        x = tl.where(there[None, :] > _FLOOR, x + there[None, :], _NEVER)
+        there = tl.load(open_ + b, mask=b <= reach, other=_NEVER)
+        there = tl.where(there > _FLOOR, (there - base).to(tl.float32), _DARK)
+        x = there[None, :] + tl.load(law + a[:, None] + b[None, :])
         top = tl.maximum(best, tl.max(x, 1))
-        total = total * tl.exp2((best - top).to(tl.float32))
-        total += tl.sum(tl.exp2((x - top[:, None]).to(tl.float32)), 1)
+        total = total * tl.exp2(best - top) + tl.sum(tl.exp2(x - top[:, None]), 1)
         best = top
-    value = tl.where(best > _FLOOR, best + tl.log2(total), _NEVER)
-    tl.store(out + (n * ages + a - 1) * C + c, value, mask=a <= ages)
+    value = tl.where(best > _DARK / 2, base + (best + tl.log2(total)).to(tl.float64), _NEVER)
+    tl.store(out + (n * C + c) * ages + a - 1, value, mask=a <= reach)
 
 
 def meet(model: Model, open_: Tensor) -> Tensor:
     """Return (n, A, C) what lies ahead of every open segment, by its age, where the other side stands open like this."""
     n, ages, C = open_.shape
-    out = torch.empty_like(open_)
-    if n:
-        near, beyond = 64, 32
-        meet_kernel[(n, C, triton.cdiv(ages, near))](
-            open_.contiguous(), model.law, model.longest, model.period, out, ages, C=C, NEAR=near, BEYOND=beyond
-        )
-    return out
+    if n * ages == 0:
+        return open_
+    by_label = open_.transpose(1, 2).contiguous()
+    out = torch.full_like(by_label, NEVER)
+    near, beyond = 64, 32
+    meet_kernel[(n, C, triton.cdiv(ages, near))](
+        by_label, model.law_rows, model.longest, model.period, out, ages, model.law_rows.shape[1],
+        C=C, NEAR=near, BEYOND=beyond,
+    )  # fmt: skip
+    return out.transpose(1, 2)
 
 
 def begin(model: Model, way: int, alpha: Tensor, phase: Tensor, scores: Tensor) -> Tensor:

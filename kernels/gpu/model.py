@@ -10,7 +10,7 @@ from torch import Tensor
 from .. import fixed
 from ..edges import Tables, continued
 from ..resolve import Sequence
-from .tiles import DEEP, LOG2E, NEVER, TILE, WINDOW
+from .tiles import DARK, DEEP, LOG2E, NEVER, TILE, WINDOW
 
 
 class Sizes(NamedTuple):
@@ -40,6 +40,7 @@ class Model(NamedTuple):
 
     sizes: Sizes
     items: Items
+    near: Tensor  # (17, C) durations inside a tile; float32, or int64
     window: Tensor  # (reach, WINDOW, C) 32-bit durations around 16 d + 1, relative to their largest
     window_top: Tensor  # (reach, C) their largest
     window_mask: Tensor  # (reach, C) int32: bit j set where output j of a tile may be reached
@@ -49,9 +50,11 @@ class Model(NamedTuple):
     longest: Tensor  # (C,) int32
     period: Tensor  # (C,) int32, 0: no tail
     enter: Tensor  # (K + 1, C) max semiring, censored start: a first segment by its visible length
+    law_rows: Tensor  # (C, .) the law label by label; float32, or int64
     arc_source: Tensor  # (2, P, D, C) int32, -1: none; the second way is backwards
     arc_score: Tensor  # (2, P, D, C) float32, or int64
     arc_type: Tensor  # (2, P, D, C, M) int32 columns of the boundary scores, -1: none
+    arcs: tuple[NDArray, NDArray, NDArray]  # the forward ones on the host
     fixed: bool
 
 
@@ -93,6 +96,7 @@ def model_of(x: Sequence, tables: Tables | None, lanes: int, device: torch.devic
     return Model(
         sizes,
         items_of((x.longest + TILE - 2 + (period > 0)) // TILE, lanes, device),
+        scores(law[: TILE + 1]) if integer else torch.from_numpy(np.maximum(law[: TILE + 1], DARK)).float().to(device),
         torch.from_numpy(np.ascontiguousarray(narrow)).to(device),
         scores(top),
         whole(mask),
@@ -102,9 +106,13 @@ def model_of(x: Sequence, tables: Tables | None, lanes: int, device: torch.devic
         whole(x.longest),
         whole(period),
         scores(enter),
+        scores(law.T) if integer else torch.from_numpy(np.maximum(law.T, DARK)).float().contiguous().to(device),
         whole(source),
-        scores(np.where(source >= 0, score, 0)) if integer else torch.from_numpy(np.where(source >= 0, score * scale, 0)).float().to(device),
+        scores(np.where(source >= 0, score, -np.inf))
+        if integer
+        else torch.from_numpy(np.where(source >= 0, score * scale, DARK)).float().to(device),
         whole(kind),
+        (source[0], score[0] * scale, kind[0]),
         integer,
     )
 

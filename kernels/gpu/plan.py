@@ -5,6 +5,7 @@ from typing import NamedTuple
 WARPS = 8  # a multiprocessor holds: the passes take up to 255 registers a thread, and eight warps saturate it
 WARM_UP = 2  # times the longest explicit duration
 FORGET = 4.0  # nats of tail after which a state is forgotten, where nothing else tells labels apart
+SHORTEST = 1 << 12  # positions that are worth a chunk: settling seams costs as much as thousands of them
 FARTHEST = 1 << 14  # positions of warm-up, at most: what takes longer is repaired
 
 
@@ -56,7 +57,7 @@ def plan(
         memory = min(FORGET / slope, FARTHEST) if slope > 0 else 0
         warm_up = int(max(256, WARM_UP * K, memory))
     if chunks is None:
-        part = max(-(-sum(lengths) // width), warm_up)  # a chunk is worth its warm-up
+        part = max(-(-sum(lengths) // width), warm_up, SHORTEST)  # a chunk is worth its warm-up
     else:
         part = -(-longest // chunks)
     state, run = state_bytes(C, K, folds), run_bytes(C, K, folds)

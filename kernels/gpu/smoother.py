@@ -138,10 +138,9 @@ class Smoother:
         forbidden = self._forbidden()
         m = batch.model
         if changes or outputs.kinds is not None:
-            host = (m.arc_source[0], m.arc_score[0].double(), m.arc_type[0])
-            arcs = changes_.arcs(*(t.cpu().numpy() for t in host), batch.scores.shape[-1], batch.device)
+            arcs = changes_.arcs(*m.arcs, batch.scores.shape[-1], batch.device)
         if durations:
-            period = m.period.cpu().numpy().astype(np.int64)
+            period = np.where(x.tail > -np.inf, x.period, 0)
             lists = durations_.lists(x.longest, period, batch.device)
             table = durations_.continued(m.law[: K + 1], m.tail, lists)
         for group in self.groups(outputs):
@@ -166,10 +165,13 @@ class Smoother:
                 if found is not None:
                     transitions[items] += found
             if durations:
+                opened = c.starts.open
+                if c.closed:
+                    opened = opened.new_full((len(opened), K + m.sizes.folds, C), NEVER)
                 behind = slice(c.count + at.start, c.count + at.stop)
                 found, more = durations_.durations(
-                    forward.h, backward.h, group.emissions, group.chunks, *z, c.starts.open[at],
-                    c.starts.open[behind], lists, table, m.tail, forbidden=forbidden,
+                    forward.h, backward.h, group.emissions, group.chunks, *z, opened[at], opened[behind],
+                    lists, table, m.tail, forbidden=forbidden,
                 )  # fmt: skip
                 counts[items, : K + 1] += found
                 steps[items] += more
@@ -206,7 +208,9 @@ class Smoother:
             directions[way],
             directions[1 - way],
             host_state(directions[way], c.starts.at(torch.tensor([here], device=z.device)), 0),
-            host_state(directions[1 - way], c.ends.at(torch.tensor([there], device=z.device)), self.batch.lengths[item]),
+            host_state(
+                directions[1 - way], c.ends.at(torch.tensor([there], device=z.device)), self.batch.lengths[item]
+            ),
             float(z) / LOG2E,
         )
 
@@ -217,9 +221,7 @@ class Smoother:
 
 def host_state(direction: Direction, states: States, position: int) -> State:
     """Return one state as the CPU's recursion has it, in nats."""
-    alpha, entry, open_, _ = (
-        torch.where(x[0] > FLOOR, x[0] / LOG2E, -torch.inf).cpu().numpy() for x in states
-    )
+    alpha, entry, open_, _ = (torch.where(x[0] > FLOOR, x[0] / LOG2E, -torch.inf).cpu().numpy() for x in states)
     C = len(alpha)
     ring = np.full((C, direction.ring), -np.inf)
     folded = np.full((C, int(direction.x.period.max())), -np.inf)

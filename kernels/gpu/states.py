@@ -1,5 +1,6 @@
 """States of many runs: the pool in which kernels move them, and a form of their own for comparing and handing on."""
 
+from math import prod
 from typing import NamedTuple
 
 import torch
@@ -45,19 +46,22 @@ def scores_dtype(model: Model) -> torch.dtype:
 def new_pool(model: Model, n: int) -> Pool:
     """Return n states in which nothing is alive."""
     s, device, dtype = model.sizes, model.law.device, scores_dtype(model)
-    never = lambda *shape: torch.full(shape, NEVER, dtype=dtype, device=device)  # noqa: E731
-    rows = s.blocks * TILE
-    work = torch.full((n, rows, s.labels), DEEP, dtype=torch.int32, device=device) if model.fixed else None
+    rows, C = s.blocks * TILE, s.labels
+    shapes = (n, rows, C), (n, s.blocks, C), (n, 2, max(1, s.folds), C), (n, C), (n, C), (n, C)
+    sizes = [prod(shape) for shape in shapes]
+    parts = torch.full((sum(sizes),), NEVER, dtype=dtype, device=device).split(sizes)
+    ring, top, folded, alpha, entry, first = (x.view(shape) for x, shape in zip(parts, shapes, strict=True))
+    kind, nothing = (torch.int32, DEEP) if model.fixed else (torch.float32, 0)
     return Pool(
-        never(n, rows, s.labels),
-        torch.zeros(n, rows, s.labels, device=device) if work is None else work,
-        never(n, s.blocks, s.labels),
-        never(n, 2, max(1, s.folds), s.labels),
-        never(n, s.labels),
-        never(n, s.labels),
-        torch.zeros(n, s.labels, dtype=dtype, device=device),
-        never(n, s.labels),
-        torch.full((n, s.labels), -(2**30), dtype=torch.int32, device=device),
+        ring,
+        torch.full((n, rows, C), nothing, dtype=kind, device=device),
+        top,
+        folded,
+        alpha,
+        entry,
+        torch.zeros(n, C, dtype=dtype, device=device),
+        first,
+        torch.full((n, C), -(2**30), dtype=torch.int32, device=device),
         torch.zeros(1, dtype=torch.int32, device=device),
     )
 
@@ -70,50 +74,53 @@ def _ages(model: Model) -> tuple[Tensor, Tensor, Tensor]:
     return age, inside, ~inside & (age <= model.longest + model.period)
 
 
-def load(model: Model, pool: Pool, slots: Tensor, states: States) -> None:
-    """Put states into slots of the pool, as runs that begin with boundary 0."""
+def load(model: Model, pool: Pool, states: States) -> None:
+    """Put states into a new pool, as runs that begin with boundary 0."""
     s = model.sizes
-    n, rows = len(slots), s.blocks * TILE
-    age, inside, _ = _ages(model)
-    ring = pool.ring.new_full((n, rows, s.labels), NEVER)
-    ring[:, rows - s.longest :] = torch.where(inside, states.open, NEVER)[:, : s.longest].flip(1)
-    blocks = ring.view(n, s.blocks, TILE, s.labels)
-    top = blocks.amax(2)
-    relative = blocks - top[:, :, None]
-    work = relative.clamp(min=DEEP).int() if model.fixed else relative.exp2().float()
-    work = torch.where(top[:, :, None] > FLOOR, work, DEEP if model.fixed else 0).to(pool.work.dtype)
-    pool.ring[slots], pool.top[slots], pool.work[slots] = ring, top, work.view(n, rows, s.labels)
-    pool.folded[slots] = NEVER
+    pool.alpha[:], pool.entry[:], pool.first[:] = states.alpha, states.entry, states.first
+    if states.open.shape[1] == 0:
+        return
+    n, rows = len(states.alpha), s.blocks * TILE
+    _, inside, _ = _ages(model)
+    pool.ring[:, rows - s.longest :] = torch.where(inside, states.open, NEVER)[:, : s.longest].flip(1)
+    blocks = pool.ring.view(n, s.blocks, TILE, s.labels)
+    pool.top[:] = blocks.amax(2)
+    relative = blocks - pool.top[:, :, None]
+    work = relative.clamp(min=DEEP) if model.fixed else relative.exp2()
+    work = torch.where(pool.top[:, :, None] > FLOOR, work, DEEP if model.fixed else 0)
+    pool.work[:] = work.view(n, rows, s.labels)
+    label = torch.arange(s.labels, device=pool.ring.device)
     for i in range(s.folds):
-        at = (model.longest + model.period - i - 1).long()
-        row = states.open[:, at.clamp(max=states.open.shape[1] - 1), torch.arange(s.labels, device=at.device)]
-        pool.folded[slots, 0, i] = torch.where(i < model.period, row, NEVER)
-    pool.alpha[slots], pool.entry[slots], pool.first[slots] = states.alpha, states.entry, states.first
-    pool.total[slots] = 0
-    pool.low[slots] = -(2**30)
+        at = (model.longest + model.period - i - 1).long().clamp(max=states.open.shape[1] - 1)
+        pool.folded[:, 0, i] = torch.where(i < model.period, states.open[:, at, label], NEVER)
 
 
-def unload(model: Model, pool: Pool, slots: Tensor, q: Tensor, since: Tensor) -> States:
-    """Return the states of slots whose runs stand at boundaries `q` (n,) of their own, `since` of their items."""
+def unload(model: Model, pool: Pool, q: Tensor, since: Tensor, closed: bool) -> States:
+    """Return the states of runs that stand at boundaries `q` (n,) of their own, `since` of their items.
+
+    `closed`: what is open there does not matter.
+    """
     s = model.sizes
+    if closed:
+        return States(pool.alpha, pool.entry, pool.alpha.new_empty(len(q), 0, s.labels), pool.first)
     rows = s.blocks * TILE
     age, inside, behind = _ages(model)
     at = (q[:, None] - age.T) % rows  # (n, A)
-    total = pool.total[slots][:, None]
-    source = pool.ring[slots[:, None], at]  # (n, A, C)
-    known = (source > FLOOR) & (q[:, None, None] - age >= pool.low[slots][:, None]) & inside
+    total = pool.total[:, None]
+    source = pool.ring.gather(1, at[..., None].expand(-1, -1, s.labels))  # (n, A, C)
+    known = (source > FLOOR) & (q[:, None, None] - age >= pool.low[:, None]) & inside
     if s.folds:
-        parity = (-(-q // TILE)) % 2
+        parity = ((-(-q // TILE)) % 2)[:, None, None]
         row = (model.longest + model.period - age).clamp(0, s.folds - 1)  # (A, C)
-        folded = pool.folded[slots, parity]  # (n, folds, C)
-        folded = folded[:, row.long(), torch.arange(s.labels, device=q.device)]
+        folded = torch.where(parity == 0, pool.folded[:, 0], pool.folded[:, 1])  # (n, folds, C)
+        folded = folded.gather(1, row.long()[None].expand(len(q), -1, -1))
         source = torch.where(behind, folded, source)
         known = known | ((source > FLOOR) & behind)
     open_ = torch.where(known, source + total, NEVER)
-    first = torch.where(pool.first[slots] > FLOOR, pool.first[slots] + total[:, 0], NEVER)
+    first = torch.where(pool.first > FLOOR, pool.first + total[:, 0], NEVER)
     if len(model.enter) > 1:
         first = torch.where(_outlived(model, open_, first, since[:, None]), NEVER, first)
-    return States(pool.alpha[slots], pool.entry[slots], open_, first)
+    return States(pool.alpha, pool.entry, open_, first)
 
 
 def _outlived(model: Model, open_: Tensor, first: Tensor, age: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ WINDOW = 2 * TILE - 1  # durations between a block of sources and a tile of outp
 NEVER = -(2**61)  # forbidden, in both semirings: finite, so that differences are never NaN
 FLOOR = -(2**60)  # scores at or below it are forbidden
 DEEP = -(2**29)  # int32 work saturates here; a maximum above it has met no saturated term
+DARK = -1e30  # forbidden among 32-bit differences
 # Every lost product is below 2^-126 of its reference, so a sum above this is exact to rounding.
 TRUSTED = 2.0**-90
 

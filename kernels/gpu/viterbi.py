@@ -14,9 +14,7 @@ from .tiles import FLOOR, NEVER
 from .trace import Rows, TraceModel, trace
 
 
-def best(
-    leaves: Leaves, layout: Layout, options: Options, memory: int | None
-) -> tuple[Tensor, Segments, Report]:
+def best(leaves: Leaves, layout: Layout, options: Options, memory: int | None) -> tuple[Tensor, Segments, Report]:
     """Return (B,) scores, the best segments of every item and the report."""
     x = law_and_grammar(leaves, layout)
     plan = plan_for(x, layout, leaves.emissions.device, 1, options, memory)._replace(waves=1)
