@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from genes import PATTERNS, Genome, log_odds, sites, stops_inside
+from genes import PATTERNS, Genome, log_odds, random_genome, sites, stops_inside
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -212,3 +212,14 @@ def changes(labels: list[Label]) -> tuple[NDArray, NDArray]:
     totals = weights.sum(2, keepdims=True)
     with np.errstate(divide="ignore"):
         return np.log(weights / np.maximum(totals, 1)), types
+
+
+# What is hard about chunks: models that forget quickly, slowly and never.
+CHARACTERS = {
+    "informative": lambda: informative(20_000, 5, 60, seed=1),
+    "forced cycle": lambda: forced_cycle(3_000),
+    "frame grammar": lambda: frame_grammar(random_genome(20_000, seed=2), edge="censored", contrast=0.0),
+    "all zero": lambda: all_zero(10_000),
+    "undecided run": lambda: undecided_run(70_000),
+    "one long segment": lambda: one_long_segment(20_000),
+}

@@ -1,25 +1,16 @@
 """Cutting a sequence to pieces changes nothing: the same bits for Viterbi, 1e-5 for posteriors, on models that forget
 quickly, slowly and never. What the report says is checked where it is known."""
 
-import genes
-import models
 import numpy as np
 import pytest
 import torch
+from models import CHARACTERS as MODELS
 from tolerances import CHUNKED
 
 from semiseg import kernels
 
 PARTS = (2, 7, 64, 1000)
 
-MODELS = {
-    "informative": lambda: models.informative(20_000, 5, 60, seed=1),
-    "forced cycle": lambda: models.forced_cycle(3_000),
-    "frame grammar": lambda: models.frame_grammar(genes.random_genome(20_000, seed=2), edge="censored", contrast=0.0),
-    "all zero": lambda: models.all_zero(10_000),
-    "undecided run": lambda: models.undecided_run(70_000),
-    "one long segment": lambda: models.one_long_segment(20_000),
-}
 CACHE: dict = {}
 
 

@@ -33,6 +33,7 @@ from .tiles import (
     combine,
     filled,
     load_rows,
+    lowered,
     narrow,
     plus,
     scaled,
@@ -66,26 +67,26 @@ def far(
     here = tau % blocks
     best = tl.full([I], _NEVER, SCORE)
     mask = tl.zeros([I], tl.int32)
-    for b in range(reach):
-        d = first + b
-        slot = here - d
-        slot = tl.where(slot < 0, slot + blocks, slot)
-        live = (b < count) & ((tau - d) * _TILE + _TILE - 1 >= oldest)
-        x = plus(tl.load(top + slot * C + label), tl.load(window_top + d * C + label))
-        live = live & alive(x)
-        best = tl.maximum(best, tl.where(live, x, _NEVER))
-        mask = mask | tl.where(live, tl.load(window_mask + d * C + label), 0)
     acc = filled([I], _DEEP if MAX else 0.0, WORK, _TILE)
+    # the next block of sources is asked for before the present one is worked on
+    slot = tl.where(here < first, here - first + blocks, here - first)
+    rows = load_rows(work + slot * (_TILE * C) + label, C, _TILE)
+    x = tl.load(top + slot * C + label)
     for b in range(reach):
         d = first + b
-        slot = here - d
-        slot = tl.where(slot < 0, slot + blocks, slot)
-        live = (b < count) & ((tau - d) * _TILE + _TILE - 1 >= oldest)
-        x = plus(tl.load(top + slot * C + label), tl.load(window_top + d * C + label))
-        x = tl.where(live, x, _NEVER) - best  # nothing alive: best is NEVER, and its scale is never looked at
-        scale = narrow(x, MAX)
-        rows = scaled(load_rows(work + slot * (_TILE * C) + label, C, _TILE), scale, MAX)
-        acc = add_pairs(acc, rows, load_rows(window + d * (_WINDOW * C) + label, C, _WINDOW), MAX)
+        window_x = tl.load(window_top + d * C + label)
+        live = (b < count) & ((tau - d) * _TILE + _TILE - 1 >= oldest) & alive(x) & alive(window_x)
+        x = tl.where(live, x + window_x, _NEVER)
+        mask = mask | tl.where(live, tl.load(window_mask + d * C + label), 0)
+        higher = tl.maximum(best, x)
+        scale = narrow(x - higher, MAX)  # while nothing is alive both are NEVER, and nothing is looked at
+        acc = lowered(acc, narrow(best - higher, MAX), MAX)
+        best = higher
+        work_now = scaled(rows, scale, MAX)
+        slot = tl.where(slot == 0, blocks, slot) - 1
+        rows = load_rows(work + slot * (_TILE * C) + label, C, _TILE)
+        x = tl.load(top + slot * C + label)
+        acc = add_pairs(acc, work_now, load_rows(window + d * (_WINDOW * C) + label, C, _WINDOW), MAX)
     for j in tl.static_range(_TILE):
         tl.store(out + j * I + item, acc[j])
     tl.store(out_top + item, best)
@@ -93,19 +94,28 @@ def far(
 
 
 @triton.jit
+def along(x, CP: tl.constexpr):
+    """Return offsets that differ by label as if labels were neighbours: all tiles get one layout, lanes along labels.
+
+    Loads stay single, since nothing is known about alignment.
+    """
+    return tl.max_contiguous(x, [1, CP])
+
+
+@triton.jit
 def merge(
     ring, low, folded, law, fold_law, longest, period, label_items, acc, acc_top, acc_mask,
-    q0, rows, items, folds, unit, C: tl.constexpr, CP: tl.constexpr, I: tl.constexpr, MAX: tl.constexpr,
+    q0, rows, items, folds, shift, C: tl.constexpr, CP: tl.constexpr, I: tl.constexpr, MAX: tl.constexpr,
     SCORE: tl.constexpr,
 ):  # fmt: skip
     """Return (16, CP) scores of the tile's outputs over all sources before it, and how many were taken again."""
     j = tl.arange(0, _TILE)[:, None]
-    c = tl.arange(0, CP)[None, :] * unit
+    c = tl.arange(0, CP)[None, :] + shift
     inside = c < C
     best = tl.full([_TILE, CP], _NEVER, SCORE)
     mask = tl.zeros([1, CP], tl.int32)
     for m in range(items):
-        item = tl.load(label_items + m * C + c, mask=inside, other=-1)
+        item = along(tl.load(label_items + m * C + c, mask=inside, other=-1), CP)
         best = tl.maximum(best, tl.load(acc_top + item, mask=item >= 0, other=_NEVER))
         mask = mask | tl.load(acc_mask + item, mask=item >= 0, other=0)
     reachable = ((mask >> j) & 1) != 0
@@ -113,7 +123,7 @@ def merge(
         out = tl.full([_TILE, CP], _NEVER, SCORE)
         lost = tl.full([_TILE, CP], _NEVER, SCORE)
         for m in range(items):
-            item = tl.load(label_items + m * C + c, mask=inside, other=-1)
+            item = along(tl.load(label_items + m * C + c, mask=inside, other=-1), CP)
             top = tl.load(acc_top + item, mask=item >= 0, other=_NEVER)
             x = tl.load(acc + j * I + item, mask=item >= 0, other=_DEEP).to(SCORE)
             out = tl.maximum(out, tl.where(alive(top) & (x > _DEEP), top + x, _NEVER))
@@ -122,7 +132,7 @@ def merge(
     else:
         total = tl.zeros([_TILE, CP], tl.float32)
         for m in range(items):
-            item = tl.load(label_items + m * C + c, mask=inside, other=-1)
+            item = along(tl.load(label_items + m * C + c, mask=inside, other=-1), CP)
             top = tl.load(acc_top + item, mask=item >= 0, other=_NEVER)
             x = tl.load(acc + j * I + item, mask=item >= 0, other=0.0)
             total += tl.where(alive(top), x * tl.exp2((top - best).to(tl.float32)), 0.0)
@@ -177,7 +187,7 @@ def begin(a, source, score, arc_type, scores, base, D: tl.constexpr, MAPS: tl.co
 
 @triton.jit
 def fold(
-    ring, work, low, folded, folded_next, tail, longest, period, q0, n, rows, folds, unit,
+    ring, work, low, folded, folded_next, tail, longest, period, q0, n, rows, folds, shift,
     C: tl.constexpr, CP: tl.constexpr, MAX: tl.constexpr, SCORE: tl.constexpr, WORK: tl.constexpr,
 ):  # fmt: skip
     """Fold the `n` sources that leave the windows after `n` steps into the rows behind them, and take them away.
@@ -185,7 +195,7 @@ def fold(
     Row i of a label stands at K + p - i before the tile: the geometric sum of all older sources of its residue.
     """
     i = tl.arange(0, _TILE)[:, None]
-    c = tl.arange(0, CP)[None, :] * unit
+    c = tl.arange(0, CP)[None, :] + shift
     p = tl.load(period + c, mask=c < C, other=0)
     slope = tl.load(tail + c, mask=c < C, other=0)
     K = tl.load(longest + c, mask=c < C, other=0)
@@ -193,7 +203,7 @@ def fold(
     leaving = (p > 0) & (i < n)
     q = q0 - K + i
     at = q0 % rows - K + i
-    at = tl.where(at < 0, at + rows, at) * C + c
+    at = along(tl.where(at < 0, at + rows, at) * C + c, CP)
     source = tl.load(ring + at, mask=leaving & (q >= oldest), other=_NEVER)
     p = tl.maximum(p, 1)
     for r in range(folds):
@@ -215,7 +225,7 @@ def fold(
     tl.store(work + at, tl.full([_TILE, CP], _DEEP if MAX else 0.0, WORK), mask=leaving)
 
 
-@triton.jit(do_not_specialize=["blocks", "reach", "items", "folds", "columns", "unit"])
+@triton.jit(do_not_specialize=["blocks", "reach", "items", "folds", "columns", "shift"])
 def advance_kernel(
     runs,  # [runs, FIELDS] int64
     emissions, scores,  # [rows, C]; [rows, columns]
@@ -225,7 +235,7 @@ def advance_kernel(
     arc_source, arc_score, arc_type,  # [ways, phases, D, C(, MAPS)]
     item_label, item_first, item_count, label_items,
     far_work, far_top, far_mask, far_out,  # scratch, by program
-    blocks, reach, items, folds, columns, unit,
+    blocks, reach, items, folds, columns, shift,
     C: tl.constexpr, CP: tl.constexpr, D: tl.constexpr, I: tl.constexpr, PHASES: tl.constexpr, MAPS: tl.constexpr,
     MAX: tl.constexpr, FIRST: tl.constexpr, SENTINEL: tl.constexpr,
 ):  # fmt: skip
@@ -253,7 +263,7 @@ def advance_kernel(
     arc_score += way * (PHASES * D * C)
     arc_type += way * (PHASES * D * C * MAPS)
     i = tl.arange(0, _TILE)[:, None]
-    c = tl.arange(0, CP)[None, :] * unit
+    c = tl.arange(0, CP)[None, :] + shift
     inside = c < C
     out_alpha = tl.where(way == 0, forward_alpha, backward_alpha)
     out_h = tl.where(way == 0, forward_h, backward_h)
@@ -287,7 +297,7 @@ def advance_kernel(
         behind = folded + parity * folds * C
         before, count = merge(
             ring, low, behind, law, fold_law, longest, period, label_items, far_work, far_top, far_mask,
-            q0, rows, items, folds, unit, C, CP, I, MAX, SCORE,
+            q0, rows, items, folds, shift, C, CP, I, MAX, SCORE,
         )  # fmt: skip
         again += count
         base = tl.max(a, 1, keep_dims=True)  # [1, 1]
@@ -306,7 +316,7 @@ def advance_kernel(
             on = q < end
             # first all that does not wait for the step before
             raw = tl.load(emissions + (emission_row + step * q) * C + c, mask=inside & on, other=0)
-            lengths = tl.load(near + tl.maximum(j - i + 1, 0) * C + c, mask=inside, other=_NEVER if MAX else _DARK)
+            lengths = tl.load(near + (j - i + _TILE) * C + c, mask=inside, other=_NEVER if MAX else _DARK)
             reached = tl.load(far_out + j * CP + c)
             if PHASES > 1:
                 source = tl.load(arc_source + row * (D * C) + arcs, mask=inside, other=-1)
@@ -355,7 +365,7 @@ def advance_kernel(
         tl.debug_barrier()
         if folds > 0:
             fold(
-                ring, work, low, behind, folded + (1 - parity) * folds * C, tail, longest, period, q0, n, rows, folds, unit,
+                ring, work, low, behind, folded + (1 - parity) * folds * C, tail, longest, period, q0, n, rows, folds, shift,
                 C, CP, MAX, SCORE, WORK,
             )  # fmt: skip
             tl.debug_barrier()
@@ -406,7 +416,7 @@ def advance_launch(
         items.label, items.first, items.count, items.of_label,
         scratch(work, TILE, I), scratch(score, I), scratch(torch.int32, I),
         scratch(score if model.fixed else torch.float32, TILE, CP),
-        s.blocks, items.reach, len(items.of_label), s.folds, scores.shape[-1], 1,
+        s.blocks, items.reach, len(items.of_label), s.folds, scores.shape[-1], 0,
         C=s.labels, CP=CP, D=s.arcs, I=I, PHASES=s.phases, MAPS=s.maps, MAX=model.fixed,
         FIRST=model.fixed and len(model.enter) > 1,
         SENTINEL=torch.iinfo(emissions.dtype).min if model.fixed else float("-inf"), num_warps=warps,

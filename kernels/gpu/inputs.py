@@ -1,5 +1,7 @@
 """From resolved leaves to what the kernels read: a batch in the log semiring, or in fixed point."""
 
+from functools import cache
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,6 +16,8 @@ from .model import model_of
 from .plan import Plan, plan
 from .quantise import bounds, quantised_emissions
 
+PLENTY = 1 << 50
+SMALL = 1 << 28  # bytes that are there without asking: asking takes as long as a small batch
 RESERVE = 0.9  # of the free memory is planned for; the allocator needs some of its own
 
 
@@ -29,16 +33,20 @@ def plan_for(
     """Return the schedule of a batch on a device; `memory` bytes, all that is free by default."""
     tails = x.tail > -np.inf
     slope = float(-(x.tail[tails] / x.period[tails]).max()) if tails.any() else 0.0
-    multiprocessors = 8
-    if device.type == "cuda":
-        multiprocessors = torch.cuda.get_device_properties(device).multi_processor_count
-        if memory is None:
-            cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-            memory = int(RESERVE * (torch.cuda.mem_get_info(device)[0] + cached))
-    return plan(
-        tuple(int(n) for n in layout.lengths), len(x.longest), int(x.longest.max()), int(x.period[tails].max(initial=0)),
-        slope, ways, multiprocessors, 1 << 40 if memory is None else memory, options.chunks, options.warm_up,
-    )  # fmt: skip
+    multiprocessors = _multiprocessors(device) if device.type == "cuda" else 8
+    folds = int(x.period[tails].max(initial=0))
+    sizes = tuple(int(n) for n in layout.lengths), len(x.longest), int(x.longest.max()), folds, slope, ways
+    found = plan(*sizes, multiprocessors, PLENTY if memory is None else memory, options.chunks, options.warm_up)
+    if memory is None and device.type == "cuda" and found.bytes > SMALL:
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        memory = int(RESERVE * (torch.cuda.mem_get_info(device)[0] + cached))
+        found = plan(*sizes, multiprocessors, memory, options.chunks, options.warm_up)
+    return found
+
+
+@cache
+def _multiprocessors(device: torch.device) -> int:
+    return torch.cuda.get_device_properties(device).multi_processor_count
 
 
 def lengths_of(layout: Layout, device: torch.device) -> Tensor:
@@ -48,6 +56,8 @@ def lengths_of(layout: Layout, device: torch.device) -> Tensor:
 
 def largest(x: Tensor, lengths: Tensor) -> tuple[list[float], list[float]]:
     """Return, per item, the sum and the maximum of a row's largest finite absolute value."""
+    if x.shape[-1] == 0:
+        return [0.0] * len(x), [0.0] * len(x)
     both = torch.stack(bounds(x, lengths)).tolist()
     return both[0], both[1]
 
@@ -57,8 +67,7 @@ def log_batch(leaves: Leaves, layout: Layout, x: Sequence, warps: int) -> Batch:
     device = leaves.emissions.device
     sums, _ = largest(leaves.emissions, lengths_of(layout, device))
     _, scores = largest(leaves.scores, lengths_of(layout, device) + 1)
-    for item, length in enumerate(layout.lengths):
-        fixed.check_magnitude(x, sums[item], scores[item], int(length))
+    fixed.check_magnitude(x, max(sums), max(scores), int(layout.lengths.max()))
     model = model_of(x, None, 32 * warps, device)
     return Batch(model, leaves, layout, x, leaves.emissions.detach().contiguous(), leaves.scores.detach().contiguous())
 

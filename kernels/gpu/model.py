@@ -13,6 +13,9 @@ from ..resolve import Sequence
 from .tiles import DARK, DEEP, LOG2E, NEVER, TILE, WINDOW
 
 
+ALIGN = 256  # bytes
+
+
 class Sizes(NamedTuple):
     """What decides the shape of everything."""
 
@@ -40,7 +43,7 @@ class Model(NamedTuple):
 
     sizes: Sizes
     items: Items
-    near: Tensor  # (17, C) durations inside a tile; float32, or int64
+    near: Tensor  # (32, C) durations inside a tile, behind 15 forbidden rows; float32, or int64
     window: Tensor  # (reach, WINDOW, C) 32-bit durations around 16 d + 1, relative to their largest
     window_top: Tensor  # (reach, C) their largest
     window_mask: Tensor  # (reach, C) int32: bit j set where output j of a tile may be reached
@@ -67,7 +70,7 @@ def model_of(x: Sequence, tables: Tables | None, lanes: int, device: torch.devic
     reach = -(-(K + TILE - 1) // TILE)
     scale = 1.0 if integer else LOG2E
     law = continued(x.durations, x.longest, x.tail, x.period, 2 * (K + folds) + 3 * TILE) * scale
-    source, score, kind = arcs(x)
+    source, change, kind = arcs(x)
     d = np.arange(reach + 1)
     lengths = np.maximum(TILE * d[:, None] + 1 + np.arange(WINDOW) - (TILE - 1), 0)  # (reach + 1, WINDOW)
     window = law[lengths]
@@ -80,41 +83,46 @@ def model_of(x: Sequence, tables: Tables | None, lanes: int, device: torch.devic
     for i in range(folds):
         rows[i] = law[np.minimum((nearest + 1 - i)[None] + np.arange(TILE)[:, None], len(law) - 1), np.arange(C)]
         rows[i, :, i >= period] = -np.inf
+    near = np.concatenate([np.full((TILE - 1, C), -np.inf), law[: TILE + 1]])
     slope = np.where(period > 0, np.where(period > 0, x.tail, 0) * scale, 0)
     enter = np.full((1, C), -np.inf) if tables is None or tables.enter is None else tables.enter
 
-    def scores(a: NDArray) -> Tensor:
-        if integer:
-            return torch.from_numpy(np.ascontiguousarray(fixed.integers(a))).to(device)
-        return torch.from_numpy(np.ascontiguousarray(np.where(np.isneginf(a), float(NEVER), a))).to(device)
+    def score(a: NDArray) -> NDArray:
+        return fixed.integers(a) if integer else np.where(np.isneginf(a), float(NEVER), a)
 
-    def whole(a: NDArray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(a, dtype=np.int32)).to(device)
+    def light(a: NDArray) -> NDArray:  # among 32-bit differences
+        return fixed.integers(a) if integer else np.maximum(a, DARK).astype(np.float32)
 
     narrow = np.maximum(relative, DEEP).astype(np.int32) if integer else np.exp2(relative).astype(np.float32)
-    sizes = Sizes(C, K, folds, reach + 1, source.shape[1], source.shape[2], len(x.types))
-    return Model(
-        sizes,
-        items_of((x.longest + TILE - 2 + (period > 0)) // TILE, lanes, device),
-        scores(law[: TILE + 1]) if integer else torch.from_numpy(np.maximum(law[: TILE + 1], DARK)).float().to(device),
-        torch.from_numpy(np.ascontiguousarray(narrow)).to(device),
-        scores(top),
-        whole(mask),
-        scores(law),
-        scores(rows),
-        scores(slope),
-        whole(x.longest),
-        whole(period),
-        scores(enter),
-        scores(law.T) if integer else torch.from_numpy(np.maximum(law.T, DARK)).float().contiguous().to(device),
-        whole(source),
-        scores(np.where(source >= 0, score, -np.inf))
-        if integer
-        else torch.from_numpy(np.where(source >= 0, score * scale, DARK)).float().to(device),
+    whole = lambda a: np.asarray(a, np.int32)  # noqa: E731
+    items = items_of((x.longest + TILE - 2 + (period > 0)) // TILE, lanes)
+    tables = (
+        light(near), narrow, score(top), whole(mask), score(law), score(rows), score(slope), whole(x.longest),
+        whole(period), score(enter), light(law.T), whole(source), light(np.where(source >= 0, change * scale, -np.inf)),
         whole(kind),
-        (source[0], score[0] * scale, kind[0]),
+    )  # fmt: skip
+    sent = packed([*items[1:], *tables], device)
+    return Model(
+        Sizes(C, K, folds, reach + 1, source.shape[1], source.shape[2], len(x.types)),
+        Items(items[0], *sent[:4]),
+        *sent[4:],
+        (source[0], change[0] * scale, kind[0]),
         integer,
     )
+
+
+def packed(arrays: list[NDArray], device: torch.device) -> list[Tensor]:
+    """Return arrays as tensors on a device, sent in one piece: each copy of its own takes longer than all of them."""
+    sizes = [-(-a.nbytes // ALIGN) * ALIGN for a in arrays]
+    buffer = np.empty(sum(sizes), np.uint8)
+    starts = np.cumsum([0, *sizes]).tolist()
+    for a, start in zip(arrays, starts, strict=False):
+        buffer[start : start + a.nbytes] = np.ascontiguousarray(a).reshape(-1).view(np.uint8)
+    sent = torch.from_numpy(buffer).to(device)
+    return [
+        sent[start : start + a.nbytes].view(torch.from_numpy(a[:0]).dtype).view(a.shape)
+        for a, start in zip(arrays, starts, strict=False)
+    ]
 
 
 def arcs(x: Sequence) -> tuple[NDArray, NDArray, NDArray]:
@@ -138,8 +146,8 @@ def arcs(x: Sequence) -> tuple[NDArray, NDArray, NDArray]:
     return source, score, kind
 
 
-def items_of(blocks: NDArray, lanes: int, device: torch.device) -> Items:
-    """Return every label's blocks of durations dealt out to lanes so that the longest share is short."""
+def items_of(blocks: NDArray, lanes: int) -> tuple[int, NDArray, NDArray, NDArray, NDArray]:
+    """Return the fields of Items: every label's blocks of durations, dealt out so that the longest share is short."""
     best = None
     for width in (1, 2, 4):
         I = lanes * width  # noqa: E741
@@ -161,4 +169,4 @@ def items_of(blocks: NDArray, lanes: int, device: torch.device) -> Items:
     for i, (c, b) in enumerate(order):
         label[i], first[i], count[i] = c, 1 + b * reach, min(reach, blocks[c] - b * reach)
         of_label[b, c] = i
-    return Items(int(count.max(initial=0)), *(torch.from_numpy(a).to(device) for a in (label, first, count, of_label)))
+    return int(count.max(initial=0)), label, first, count, of_label

@@ -181,7 +181,8 @@ class Smoother:
 
     def _forbidden(self) -> bool:
         """Return whether any emission is forbidden."""
-        return bool(torch.stack([(e == -torch.inf).any() for e in self.batch.emissions]).any())
+        rows = self.batch.emissions.flatten(0, 1)  # padding may be anything, NaN too
+        return bool(torch.stack([(part == -torch.inf).any() for part in rows.split(1 << 22)]).any())
 
     def _hidden(self, counts: Tensor, steps: Tensor) -> None:
         """Add the durations hidden beyond censored ends."""

@@ -72,6 +72,15 @@ def scaled(work, scale, MAX: tl.constexpr):
 
 
 @triton.jit
+def lowered(acc, amount, MAX: tl.constexpr):
+    """Return outputs relative to a higher reference; what sinks too deep stays at the bottom."""
+    out = ()
+    for j in tl.static_range(len(acc)):
+        out = out + (tl.maximum(acc[j] + amount, _DEEP) if MAX else (acc[j] * amount),)
+    return out
+
+
+@triton.jit
 def add_pairs(acc, work, window, MAX: tl.constexpr):
     """Return outputs with every pair of a block of sources and a tile of outputs added; output j, source i: j - i."""
     out = ()

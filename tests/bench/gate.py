@@ -1,17 +1,25 @@
 """Correctness first: a speed figure of wrong answers is worth nothing."""
 
+import warnings
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from cases import grid
-from models import informative
+from genes import random_genome
+from models import frame_grammar, informative
 from tolerances import CHUNKED, EXACT
+from tolerances import log_partition as rounding
 
 from semiseg.kernels import Potentials, log_partition, marginals, viterbi
+from semiseg.kernels.devices import moved
 from semiseg.kernels.fixed import UNIT, quantised, quantised_emissions
 from semiseg.kernels.naive import naive_marginals, naive_viterbi
 from semiseg.kernels.resolve import resolve, sequence
 
-EVERY = 7  # of the grid
+EVERY = 5  # of the grid; no divisor of the 14 shapes that take turns there
+THERE = 31  # the same on a GPU, where nearly every case is compiled anew
+WANT = ("start", "end", "position", "transitions", "durations")
 
 
 def red() -> list[str]:
@@ -58,3 +66,47 @@ def faults_of_chunks(potentials: Potentials) -> list[str]:
         for name in ("start", "end", "position")
         if not torch.allclose(getattr(one, name), getattr(seven, name), rtol=0, atol=CHUNKED)
     ]
+
+
+def red_there() -> list[str]:
+    """What is wrong on the GPU, by name, against the CPU; falling back to the CPU is wrong too."""
+    wrong = []
+    for name, potentials, chunks in cases_there():
+        try:
+            wrong += [f"{name}: {fault}" for fault in faults_there(potentials, chunks)]
+        except Exception as error:
+            wrong.append(f"{name}: {type(error).__name__}: {error}".splitlines()[0])
+    return wrong
+
+
+def cases_there() -> Iterator[tuple[str, Potentials, int | None]]:
+    """Names, models and numbers of chunks."""
+    for name, potentials in list(grid())[::THERE]:
+        if not potentials.transitions_by_duration:
+            yield name, potentials, None
+    long = informative(20_000, 3, 30, seed=1)
+    yield "informative", long, None
+    yield "informative in chunks", long, 7
+    yield "frame grammar in chunks", frame_grammar(random_genome(20_000, seed=1), kinds=True), 3
+
+
+def faults_there(potentials: Potentials, chunks: int | None) -> list[str]:
+    """Where the GPU differs from the CPU."""
+    there = moved(potentials, "cuda")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*computed on the CPU")
+        best = moved(viterbi(there, chunks=chunks), "cpu")
+        found = moved(marginals(there, want=WANT, chunks=chunks), "cpu")
+    wanted, same = viterbi(potentials), marginals(potentials, want=WANT)
+    wrong = []
+    if best.score != wanted.score or not all(map(torch.equal, best.segments, wanted.segments)):
+        wrong.append("viterbi")
+    off = abs(float(found.log_partition - same.log_partition))
+    if not off <= rounding(len(potentials.emissions)):
+        wrong.append(f"log partition off by {off:.2g}")
+    for name in WANT:
+        a, b = getattr(found, name).double(), getattr(same, name).double()
+        off = float(((a - b).abs() / (1 + b.abs())).max())  # counts may be large
+        if not off <= CHUNKED:
+            wrong.append(f"{name} off by {off:.2g}")
+    return wrong

@@ -9,12 +9,12 @@ RESULTS = Path(__file__).with_name("results")
 Row = dict[str, object]
 
 
-def record(name: str, context: Row, rows: Iterable[Row]) -> Path:
+def record(name: str, context: Row, rows: Iterable[Row], folder: Path = RESULTS) -> Path:
     """The file that now holds the rows of a benchmark, each with what `machine` said before it ran."""
     table = [{**context, **{key: shown(value) for key, value in row.items()}} for row in rows]
     columns = list(dict.fromkeys(key for row in table for key in row))
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.csv"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.csv"
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()

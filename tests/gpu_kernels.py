@@ -1,0 +1,141 @@
+"""Compiles every kernel that the operations launch, for a compute capability, on a machine that need not have a GPU.
+
+    python tests/gpu_kernels.py 90
+
+prints one JSON object a line for every kernel: what was specialised, seconds, registers and what is spilled. The operations themselves launch them, on CPU tensors; nothing runs: stand-ins leave behind as much as it takes
+for the operations to carry on.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+import triton
+from genes import random_genome
+from larger import larger
+from models import frame_grammar, informative
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+from triton.runtime.jit import JITFunction
+
+from semiseg.kernels.cpu.batch import Options
+from semiseg.kernels.gpu import batch
+from semiseg.kernels.potentials import Potentials
+from semiseg.kernels.resolve import Leaves, resolve
+
+MANY = 40  # items: enough runs for a plan to give each few warps
+
+
+class Launched(NamedTuple):
+    """One specialisation of a kernel."""
+
+    kernel: str
+    model: str
+    constants: dict[str, Any]
+    seconds: float
+    registers: int  # a thread
+    spilled: int  # bytes a thread of stack and local memory
+
+
+class Driver:
+    """What a launch asks about the device it is for; the number of the device is its compute capability."""
+
+    def __init__(self, capability: int):
+        self.capability = capability
+
+    def get_current_target(self) -> GPUTarget:
+        return GPUTarget("cuda", self.capability, 32)
+
+    def get_current_device(self) -> int:
+        return self.capability
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
+
+
+def batched(p: Potentials, items: int) -> Potentials:
+    """Return a batch of copies of a sequence."""
+    wide = tuple(b._replace(scores=b.scores.expand(items, -1, -1).contiguous()) for b in p.boundaries)
+    return p._replace(emissions=p.emissions.expand(items, -1, -1).contiguous(), boundaries=wide)
+
+
+def models() -> dict[str, Potentials]:
+    """Return models that between them need every way in which kernels are specialised."""
+    genome = random_genome(600, 3, 100, 60)
+    half = informative(40, 16, 1000, seed=1, edge="censored", dtype=torch.bfloat16)
+    return {
+        "wide law": batched(half, MANY),
+        "frame grammar": batched(frame_grammar(genome, kinds=True, edge="censored"), MANY),
+        "four warps": informative(4000, 24, 300, seed=2),
+        "everything": larger(3),
+    }
+
+
+def results(p: Potentials) -> None:
+    """Run all operations that have kernels."""
+    leaves, layout = resolve(p)
+    C = leaves.emissions.shape[2]
+    want = {"start", "end", "position", "transitions", "durations", "boundaries"}
+    how = Options(None, 3, 64)
+    batch.viterbi(leaves, layout, how)
+    batch.marginals(leaves, layout, how, want, torch.arange(C), C, None)
+    batch.gradients(leaves, layout, how, (True,) * len(Leaves._fields))
+
+
+class Compiler:
+    """Takes the place of launching: compiles, measures, and leaves behind what lets an operation carry on."""
+
+    def __init__(self, capability: int):
+        driver.set_active(Driver(capability))
+        self.found: dict[int, Launched] = {}
+        self.model = ""
+        original = JITFunction.run
+
+        def run(kernel: JITFunction, *arguments: Any, grid: Any, warmup: bool = False, **options: Any) -> None:
+            begun = time.perf_counter()
+            compiled = original(kernel, *arguments, grid=grid, warmup=True, **options)
+            seconds = time.perf_counter() - begun
+            if id(compiled) not in self.found:
+                self.found[id(compiled)] = self.measured(kernel, compiled, options, seconds)
+            self.stand_in(kernel.__name__, dict(zip(kernel.arg_names, arguments, strict=False)))
+
+        JITFunction.run = run
+
+    def measured(self, kernel: JITFunction, compiled: Any, options: dict[str, Any], seconds: float) -> Launched:
+        with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+            file.write(compiled.asm["cubin"])
+            file.flush()
+            tool = triton.knobs.nvidia.cuobjdump.path
+            text = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
+        usage = {name: int(value) for name, value in re.findall(r"\b(REG|STACK|LOCAL):(\d+)", text)}
+        spilled = usage["STACK"] + usage["LOCAL"]
+        return Launched(kernel.__name__, self.model, options, round(seconds, 2), usage["REG"], spilled)
+
+    def stand_in(self, name: str, of: dict[str, Any]) -> None:
+        if name == "advance_kernel":
+            of["alpha"].zero_()  # every label may end everywhere
+        elif name == "path_guess_kernel":
+            of["passed_on"].fill_(1)  # no guess was right
+        elif name == "path_repair_kernel":
+            of["arrived"].copy_(of["passed_on"])
+
+
+def compile_all(capability: int) -> Iterator[Launched]:
+    """Yield what became of all kernels."""
+    compiler = Compiler(capability)
+    for name, p in models().items():
+        compiler.model = name
+        before = len(compiler.found)
+        results(p)
+        yield from list(compiler.found.values())[before:]
+
+
+if __name__ == "__main__":
+    for launched in compile_all(int(sys.argv[1])):
+        print(json.dumps(launched._asdict()), flush=True)
