@@ -23,11 +23,13 @@ def continued(durations: NDArray, longest: NDArray, tail: NDArray, period: NDArr
     K = min(durations.shape[0] - 1, last)
     out = np.full((last + 1, durations.shape[1]), -np.inf, durations.dtype)
     out[1 : K + 1] = durations[1 : K + 1]
-    for c in np.flatnonzero(tail.real > -np.inf):
-        k = np.arange(longest[c] + 1, last + 1)
-        steps = -(-(k - longest[c]) // period[c])
-        row = k - steps * period[c]
-        out[k, c] = np.where(row >= 1, out[np.maximum(row, 0), c] + steps * tail[c], -np.inf)
+    alive = tail.real > -np.inf
+    if alive.any() and last > longest[alive].min():
+        k = np.arange(last + 1)[:, None]
+        steps = np.where(alive & (k > longest), -(-(k - longest) // period), 0)
+        row = k - steps * period
+        beyond = out[np.maximum(row, 0), np.arange(len(longest))] + steps * np.where(alive, tail, 0)
+        out = np.where(steps > 0, np.where(row >= 1, beyond, -np.inf), out)
     return out
 
 

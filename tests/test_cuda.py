@@ -1,4 +1,4 @@
-"""Tensors on a GPU are taken, and what comes back is on the GPU too; the work is the CPU's until there are kernels."""
+"""What has no kernels yet is the CPU's work: calls, samples, entropy, second derivatives; results are on the GPU."""
 
 import pytest
 import torch
@@ -6,36 +6,90 @@ from larger import larger
 
 from semiseg import kernels
 from semiseg.kernels.devices import moved, say_once
+from semiseg.kernels.errors import OutOfMemoryError
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-    pytest.mark.filterwarnings("ignore:semiseg. no kernels for cuda"),
 ]
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_results_are_those_of_the_cpu(seed):
-    p = larger(seed)
-    q = moved(p, "cuda")
-    q.emissions.requires_grad_()
-    p.emissions.requires_grad_()
-    for x in (p, q):
-        kernels.log_partition(x).backward()
-    assert q.emissions.grad.device.type == "cuda"
-    torch.testing.assert_close(q.emissions.grad.cpu(), p.emissions.grad)
-    best, there = kernels.viterbi(p), kernels.viterbi(q)
-    assert torch.equal(best.segments.start, there.segments.start.cpu())
-    assert there.score.device.type == there.segments.start.device.type == "cuda"
-    got = kernels.marginals(q, segments=there.segments)
-    want = kernels.marginals(p, segments=best.segments)
-    torch.testing.assert_close(got.position.cpu(), want.position)
-    torch.testing.assert_close(got.calls.segment.cpu(), want.calls.segment)
-    assert torch.isfinite(kernels.entropy(q)).all()
-    assert len(kernels.sample(q, 2)) == 2
-
-
-def test_it_is_said_once():
+@pytest.fixture(autouse=True)
+def nothing_said():
     say_once.cache_clear()
-    with pytest.warns(UserWarning, match="computed on the CPU"):
-        kernels.viterbi(moved(larger(0), "cuda"))
+    yield
+    say_once.cache_clear()
+
+
+def close(got: torch.Tensor, want: torch.Tensor) -> None:
+    assert got.device.type == "cuda"
+    torch.testing.assert_close(got.cpu(), want)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_calls(seed):
+    p = larger(seed)
+    asked = kernels.viterbi(p).segments
+    want = kernels.marginals(p, segments=asked, want=())
+    with pytest.warns(UserWarning, match="no kernels for calls on cuda, computed on the CPU") as said:
+        for _ in range(2):
+            got = kernels.marginals(moved(p, "cuda"), segments=moved(asked, "cuda"), want=())
+    assert len(said) == 1
+    for mine, theirs in zip(got.calls, want.calls, strict=True):
+        close(mine, theirs)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_samples(seed):
+    p = larger(seed)
+    with pytest.warns(UserWarning, match="no kernels for sample on cuda") as said:
+        got = [kernels.sample(moved(p, "cuda"), 3, seed=1) for _ in range(2)][1]
+    assert len(said) == 1
+    for mine, theirs in zip(got, kernels.sample(p, 3, seed=1), strict=True):
+        for x, y in zip(mine, theirs, strict=True):
+            close(x, y)
+
+
+def test_entropy():
+    p = larger(1)
+    with pytest.warns(UserWarning, match="no kernels for entropy on cuda") as said:
+        got = [kernels.entropy(moved(p, "cuda")) for _ in range(2)][1]
+    assert len(said) == 1
+    close(got, kernels.entropy(p))
+
+
+def second_derivative(p, device: str) -> torch.Tensor:
+    """Return the Hessian of log Z times the square of the emissions."""
+    e = p.emissions.to(device).requires_grad_()
+    z = kernels.log_partition(moved(p, device)._replace(emissions=e))
+    (first,) = torch.autograd.grad(z, e, create_graph=True)
+    alive = e.detach() > -torch.inf
+    (second,) = torch.autograd.grad((torch.where(alive, first, 0) * torch.where(alive, e.detach() ** 2, 0)).sum(), e)
+    return second
+
+
+def test_second_derivatives():
+    p = larger(2, 200)
+    want = second_derivative(p, "cpu")
+    with pytest.warns(UserWarning, match="no kernels for second derivatives on cuda") as said:
+        got = [second_derivative(p, "cuda") for _ in range(2)][1]
+    assert len(said) == 1
+    close(got, want)
+
+
+def test_tensors_on_different_devices_are_named():
+    p = larger(1, 50)
+    with pytest.raises(kernels.PotentialsError, match="durations: expected device cuda:0 as for emissions, got cpu"):
+        kernels.viterbi(moved(p, "cuda")._replace(durations=p.durations))
+
+
+def test_a_device_without_enough_memory_is_one_line():
+    T, C = 1_000_000, 64
+    p = moved(kernels.Potentials(torch.zeros(T, C), torch.zeros(2, C), torch.zeros(C, C)), "cuda")
+    torch.cuda.empty_cache()
+    room = 128 << 20  # less than the posteriors of positions alone
+    full = torch.empty(torch.cuda.mem_get_info()[0] - room, dtype=torch.uint8, device="cuda")
+    with pytest.raises(OutOfMemoryError, match=r"(MiB|GiB|bytes), even for the smallest plan") as error:
+        kernels.marginals(p)
+    assert "\n" not in str(error.value)
+    del full

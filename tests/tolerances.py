@@ -4,6 +4,7 @@ EXACT = 1e-9  # two float64 computations of a small case
 LONG = 1e-8  # the same of 10,000 positions: plain loops chain sums over all of them
 CHUNKED = 1e-5  # posteriors with seams certified to 1e-6 of total variation
 GPU = 1e-5  # posteriors, and relative for expected counts: sums over pairs in float32
+GPU_STEEP = 1e-4  # where labels differ by a hundred nats a position: float32 holds them to 2^-24 of that
 PARITY = 1e-4  # relative, against other libraries
 POSTERIOR = 1e-4  # float32 inputs against float64
 STANDARD_ERRORS = 4  # sampled frequencies

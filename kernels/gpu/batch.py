@@ -41,7 +41,9 @@ def viterbi(
 @within_memory
 def log_partitions(leaves: Leaves, layout: Layout, options: Options, memory: int | None = None) -> Tensor:
     """Return (B,) log partitions."""
-    return Smoother(leaves, layout, options, memory).log_partition
+    smoother = Smoother(leaves, layout, options, memory)
+    smoother.check()
+    return smoother.log_partition
 
 
 @within_memory
@@ -55,6 +57,7 @@ def gradients(
     wanted = {"position": True, "kinds": need["scores"]}
     outputs = smoother.outputs(wanted, dtype)
     transitions, counts, steps, _ = smoother.combine(outputs, need["transitions"], need["durations"] or need["tail"])
+    smoother.check()
     B, device = len(layout.lengths), leaves.emissions.device
     begin, finish = torch.zeros_like(leaves.begin), torch.zeros_like(leaves.finish)
     first = torch.zeros(B, *leaves.first.shape, dtype=torch.float64, device=device)
@@ -116,6 +119,7 @@ def marginals(
     transitions, counts, steps, closing = smoother.combine(
         outputs, "transitions" in want and not by_duration, "durations" in want or by_duration
     )
+    smoother.check()
     if by_duration:  # durations of "c entered from c'", but the first segments' own labels
         transitions = counts.reshape(B, -1, labels, labels + 1)[..., :labels].transpose(2, 3)
     own = lambda x: x if L == labels else contract(x, label.to(x.device), labels)  # noqa: E731

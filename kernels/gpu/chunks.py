@@ -26,9 +26,19 @@ from .tiles import FLOOR, LOG2E, NEVER, TILE
 class Batch:
     """One batch on the device: the model and the inputs the kernels read."""
 
-    def __init__(self, model: Model, leaves: Leaves, layout: Layout, x: Sequence, emissions: Tensor, scores: Tensor):
+    def __init__(
+        self,
+        model: Model,
+        leaves: Leaves,
+        layout: Layout,
+        x: Sequence,
+        emissions: Tensor,
+        scores: Tensor,
+        forbidden: bool,
+    ):
         self.model, self.leaves, self.layout, self.x = model, leaves, layout, x
         self.emissions, self.scores = emissions, scores  # (B, T, C), (B, T + 1, columns), as the kernels take them
+        self.forbidden = forbidden  # whether any emission is -inf
         self.lengths = [int(n) for n in layout.lengths]
         self.device = emissions.device
         self.dtype = scores_dtype(model)
@@ -193,6 +203,8 @@ class Chunks:
 
     def _warmed(self, way: NDArray, chunk: NDArray) -> States:
         """Return the states chunks begin with: true ones at the ends of items, elsewhere what a warm-up reaches."""
+        if self.closed:
+            return self._closed_starts()
         starts = self.own_start(way, chunk)
         inner = np.flatnonzero(~self.outer[way, chunk])
         if len(inner) == 0:
@@ -213,6 +225,14 @@ class Chunks:
         for x, y in zip(starts, warm, strict=True):
             x[index] = y
         return starts
+
+    def _closed_starts(self) -> States:
+        """Return the states of sequences in one piece, between exact ends: nothing but how segments may start."""
+        C = self.batch.model.sizes.labels
+        given = (self.batch.leaves.begin, self.batch.leaves.finish)[: self.ways]
+        entry = self.closing_scores(torch.cat(given) if self.ways > 1 else given[0])
+        never = torch.full_like(entry, NEVER)
+        return States(never, entry, entry.new_empty(len(entry), 0, C), never)
 
     def place(self, way: int, chunk: int) -> int:
         """Return where a chunk's states stand in `starts` and `ends`."""

@@ -11,6 +11,7 @@ Inner arrays lie label by label, so that neighbouring durations are neighbours i
 """
 
 from itertools import pairwise
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +44,12 @@ class Lists(NamedTuple):
 
 def lists(longest: NDArray, period: NDArray, device: torch.device | str) -> Lists:
     """Return the work lists of a model; `period` is 0 for labels without a tail."""
+    return _lists(tuple(longest.tolist()), tuple(period.tolist()), torch.device(device))
+
+
+@lru_cache(64)  # a training run asks for the same lists at every step
+def _lists(longest_: tuple[int, ...], period_: tuple[int, ...], device: torch.device) -> Lists:
+    longest, period = np.array(longest_), np.array(period_)
     A = int(longest.max()) + int(period.max())
     work: tuple[list, ...] = ([], [])
     for c, (K, p) in enumerate(zip(longest.tolist(), period.tolist(), strict=True)):

@@ -54,30 +54,32 @@ def lengths_of(layout: Layout, device: torch.device) -> Tensor:
     return torch.from_numpy(layout.lengths).to(device)
 
 
-def largest(x: Tensor, lengths: Tensor) -> tuple[list[float], list[float]]:
-    """Return, per item, the sum and the maximum of a row's largest finite absolute value."""
+def largest(x: Tensor, lengths: Tensor) -> tuple[list[float], list[float], bool]:
+    """Return, per item, sum and maximum of a row's largest finite absolute value, and whether anything is -inf."""
     if x.shape[-1] == 0:
-        return [0.0] * len(x), [0.0] * len(x)
-    both = torch.stack(bounds(x, lengths)).tolist()
-    return both[0], both[1]
+        return [0.0] * len(x), [0.0] * len(x), False
+    sums, tops, dead = bounds(x, lengths).tolist()
+    return sums, tops, any(dead)
 
 
 def log_batch(leaves: Leaves, layout: Layout, x: Sequence, warps: int) -> Batch:
     """Return a batch for posteriors."""
     device = leaves.emissions.device
-    sums, _ = largest(leaves.emissions, lengths_of(layout, device))
-    _, scores = largest(leaves.scores, lengths_of(layout, device) + 1)
+    lengths = lengths_of(layout, device)
+    sums, _, forbidden = largest(leaves.emissions.detach(), lengths)
+    _, scores, _ = largest(leaves.scores.detach(), lengths + 1)
     fixed.check_magnitude(x, max(sums), max(scores), int(layout.lengths.max()))
     model = model_of(x, None, 32 * warps, device)
-    return Batch(model, leaves, layout, x, leaves.emissions.detach().contiguous(), leaves.scores.detach().contiguous())
+    emissions, evidence = leaves.emissions.detach().contiguous(), leaves.scores.detach().contiguous()
+    return Batch(model, leaves, layout, x, emissions, evidence, forbidden)
 
 
 def fixed_batch(leaves: Leaves, layout: Layout, x: Sequence, warps: int) -> tuple[Batch, list[fixed.Tables]]:
     """Return a batch for the best segmentations, and every item's edge tables."""
     device = leaves.emissions.device
     lengths = lengths_of(layout, device)
-    sums, tops = largest(leaves.emissions, lengths)
-    _, scores = largest(leaves.scores, lengths + 1)
+    sums, tops, forbidden = largest(leaves.emissions.detach(), lengths)
+    _, scores, _ = largest(leaves.scores.detach(), lengths + 1)
     xq, tables = fixed.quantised(x)
     every = [tables] * len(sums)
     if (x.left, x.right) == ("censored", "censored"):
@@ -88,7 +90,7 @@ def fixed_batch(leaves: Leaves, layout: Layout, x: Sequence, warps: int) -> tupl
     emissions = quantised_emissions(leaves.emissions.detach(), slope, layout.origin, lengths, max(tops))
     units = (leaves.scores.detach().double() / fixed.UNIT).round()
     quantised = torch.where(units > fixed.FLOOR, units, fixed.NEVER).long()
-    return Batch(model_of(xq, tables, 32 * warps, device), leaves, layout, xq, emissions, quantised), every
+    return Batch(model_of(xq, tables, 32 * warps, device), leaves, layout, xq, emissions, quantised, forbidden), every
 
 
 def infeasible(leaves: Leaves, layout: Layout, item: int) -> InfeasibleError:

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-WARPS = 8  # a multiprocessor holds: the passes take up to 255 registers a thread, and eight warps saturate it
-WARM_UP = 2  # times the longest explicit duration
+WARPS = {1: 16, 2: 8, 4: 8}  # a multiprocessor holds, by warps of a program: a lone warp is held to 128 registers
+WARM_UP = 1.5  # times the longest explicit duration: the ring must be full of what no longer knows the start
 FORGET = 4.0  # nats of tail after which a state is forgotten, where nothing else tells labels apart
 SHORTEST = 1 << 12  # positions that are worth a chunk: settling seams costs as much as thousands of them
 FARTHEST = 1 << 14  # positions of warm-up, at most: what takes longer is repaired
@@ -51,7 +51,7 @@ def plan(
 ) -> Plan:
     """Return the schedule of a batch; `slope` is the flattest tail's, `ways` 1 or 2 (passes with posteriors)."""
     warps = 1 if C <= 16 else 2 if C <= 64 else 4
-    width = max(1, multiprocessors * WARPS // (warps * ways))  # chunks that run at once
+    width = max(1, multiprocessors * WARPS[warps] // (warps * ways))  # chunks that run at once
     longest = max(lengths)
     if warm_up is None:
         memory = min(FORGET / slope, FARTHEST) if slope > 0 else 0

@@ -12,7 +12,7 @@ from torch import Tensor
 from .. import fixed
 
 NARROW = 16_000.0  # nats: what surely fits into int32 units, with room for the carry
-PIECE = 1 << 21  # scores looked at at once where only bounds are wanted: 16 MB in float64
+SPAN = 16  # tiles that a program looks at
 TILE = 1024  # scores a program holds at once
 
 
@@ -81,19 +81,44 @@ def quantised_emissions(
     return out
 
 
-def bounds(rows: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (B,) float64 sums over an item's rows, and maxima, of a row's largest finite absolute value."""
+@triton.jit
+def bounds_kernel(
+    rows, lengths, sums, tops, dead, T, blocks, C: tl.constexpr, BLOCK_T: tl.constexpr, BLOCK_C: tl.constexpr,
+    TILES: tl.constexpr,
+):  # fmt: skip
+    """Write for one block of rows: sum and maximum of a row's largest finite absolute value, and whether any is -inf."""
+    item, block = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    c = tl.arange(0, BLOCK_C)[None, :]
+    stop = tl.load(lengths + item)
+    total = tl.zeros([BLOCK_T], tl.float64)
+    highest = tl.zeros([BLOCK_T], tl.float64)
+    forbidden = tl.zeros([BLOCK_T], tl.int32)
+    for tile in range(TILES):
+        t = (block * TILES + tile) * BLOCK_T + tl.arange(0, BLOCK_T)[:, None]
+        inside = (t < stop) & (c < C)
+        x = tl.abs(tl.load(rows + (item * T + t) * C + c, mask=inside, other=0).to(tl.float64))
+        low = x == float("inf")
+        largest = tl.max(tl.where(low, 0.0, x), 1)
+        total += largest
+        highest = tl.maximum(highest, largest)
+        forbidden = forbidden | tl.max(low.to(tl.int32), 1)
+    at = item * blocks + block
+    tl.store(sums + at, tl.sum(total, 0))
+    tl.store(tops + at, tl.max(highest, 0))
+    tl.store(dead + at, tl.max(forbidden, 0).to(tl.float64))
+
+
+def bounds(rows: Tensor, lengths: Tensor) -> Tensor:
+    """Return (3, B) float64: sum and maximum of a row's largest finite absolute value, and 1 where any is -inf."""
     B, T, C = rows.shape
-    sums, tops = (torch.zeros(B, dtype=torch.float64, device=rows.device) for _ in range(2))
     if C == 0:
-        return sums, tops
-    stops = lengths.to(rows.device)[:, None]
-    step = max(1, PIECE // (B * C))
-    for start in range(0, T, step):
-        size = rows[:, start : start + step].abs()
-        top = size.masked_fill_(size == torch.inf, 0).amax(2).double()  # [B, step]
-        within = torch.arange(start, start + top.shape[1], device=rows.device) < stops
-        top = torch.where(within, top, 0.0)
-        sums += top.sum(1)
-        tops = torch.maximum(tops, top.amax(1))
-    return sums, tops
+        return torch.zeros(3, B, dtype=torch.float64, device=rows.device)
+    block_c = triton.next_power_of_2(C)
+    block_t = max(1, 1024 // block_c)
+    blocks = triton.cdiv(T, block_t * SPAN)
+    found = torch.empty(3, B, blocks, dtype=torch.float64, device=rows.device)
+    bounds_kernel[(B, blocks)](
+        rows.contiguous(), lengths.to(rows.device), *found, T, blocks,
+        C=C, BLOCK_T=block_t, BLOCK_C=block_c, TILES=SPAN,
+    )  # fmt: skip
+    return torch.stack([found[0].sum(1), found[1].amax(1), found[2].amax(1)])

@@ -67,6 +67,14 @@ class Smoother:
     def _anchor(self) -> None:
         """Work out the normaliser of every chunk at both its ends, the labels' shares there, and the partitions."""
         c, device = self.chunks, self.batch.device
+        if c.closed:
+            through = joined(c.starts.entry, c.ends.alpha.roll(c.count, 0))[:, None]
+            z = log_sum(through, (1, 2))
+            self.left, self.right = z[: c.count], z[c.count :]
+            self.shares = (through[: c.count, 0] - self.left[:, None]).exp2()
+            self.open_right = torch.zeros_like(self.shares)
+            self.normaliser, self.log_partition = self.right, self.right / LOG2E
+            return
         size = 8 * self.batch.model.law.shape[1] * (c.starts.open.shape[1] + 1)
         step = max(1, PIECE // size)
         found: list[list[Tensor]] = [[], [], [], []]
@@ -81,11 +89,14 @@ class Smoother:
                 found[2 * way + 1].append(share.sum(1) if way == 0 else share[:, 1:].sum(1))
         self.left, self.shares, self.right, self.open_right = (torch.cat(f) for f in found)
         ends = torch.from_numpy(np.flatnonzero(c.outer[1])).to(device)
-        z = self.right[ends] + c.constants(0)[ends]
-        alive = self.right[ends] > FLOOR
-        if not bool(alive.all()):
-            raise infeasible(self.leaves, self.layout, int((~alive).nonzero()[0]))
-        self.log_partition = z / LOG2E
+        self.normaliser = self.right[ends]
+        self.log_partition = (self.normaliser + c.constants(0)[ends]) / LOG2E
+
+    def check(self) -> None:
+        """Raise where an item has no segmentation; last of all, since it waits for the device."""
+        alive = (self.normaliser > FLOOR).tolist()
+        if not all(alive):
+            raise infeasible(self.leaves, self.layout, alive.index(False))
 
     def finishing(self, last: Tensor) -> Tensor:
         """Return (n, C) posteriors of the labels that close items at exact ends."""
@@ -135,7 +146,7 @@ class Smoother:
         wide = {"dtype": torch.float64, "device": batch.device}
         transitions, closing = torch.zeros(B, P, C, C, **wide), torch.zeros((), **wide)
         counts, steps = torch.zeros(B, len(x.durations), C, **wide), torch.zeros(B, C, **wide)
-        forbidden = self._forbidden()
+        forbidden = batch.forbidden
         m = batch.model
         if changes or outputs.kinds is not None:
             arcs = changes_.arcs(*m.arcs, batch.scores.shape[-1], batch.device)
@@ -179,13 +190,10 @@ class Smoother:
             self._hidden(counts, steps)
         return transitions, counts, steps, float(closing)
 
-    def _forbidden(self) -> bool:
-        """Return whether any emission is forbidden."""
-        rows = self.batch.emissions.flatten(0, 1)  # padding may be anything, NaN too
-        return bool(torch.stack([(part == -torch.inf).any() for part in rows.split(1 << 22)]).any())
-
     def _hidden(self, counts: Tensor, steps: Tensor) -> None:
         """Add the durations hidden beyond censored ends."""
+        if "censored" in (self.batch.x.left, self.batch.x.right):
+            self.check()
         for way, edge in enumerate((self.batch.x.left, self.batch.x.right)):
             for item in range(len(counts)) if edge == "censored" else ():
                 found: Counts = edge_counts(self.edge(item, way), way)
