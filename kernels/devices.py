@@ -113,7 +113,7 @@ def within_memory(operation: Callable[P, R]) -> Callable[P, R]:
             try:
                 return operation(*arguments, memory=memory, **options)  # type: ignore[arg-type]
             except torch.OutOfMemoryError as error:
-                wanted = str(error).split(". ")[0]
+                wanted = ". ".join(str(error).split(". ")[:2])  # what happened, and how much was asked for
                 if attempt == ATTEMPTS - 1:
                     raise OutOfMemoryError(wanted) from None
             torch.cuda.empty_cache()

@@ -2,8 +2,9 @@
 
     python tests/gpu_kernels.py 90
 
-prints one JSON object a line for every kernel: what was specialised, seconds, registers and what is spilled. The operations themselves launch them, on CPU tensors; nothing runs: stand-ins leave behind as much as it takes
-for the operations to carry on.
+prints one JSON object a line for every kernel: what was specialised, seconds, registers and what is spilled. The
+operations themselves launch them, on CPU tensors; nothing runs: stand-ins leave behind as much as it takes for the
+operations to carry on.
 """
 
 import json

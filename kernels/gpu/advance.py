@@ -304,12 +304,11 @@ def advance_kernel(
         again += count
         base = tl.max(a, 1, keep_dims=True)  # [1, 1]
         base = tl.where(alive(base), base, 0)
-        # sources of the tile and what lies before it, relative to whichever is larger: no label depends on smaller ones
-        level = tl.maximum(tl.max(before, 0, keep_dims=True), base - S)
         if MAX:
             tl.store(far_out + i * CP + c, before)
-        else:
-            tl.store(far_out + i * CP + c, tl.where(alive(before), (before - level).to(tl.float32), _DARK))
+        else:  # as of the tile's beginning: its sums move on with S, its reference with the best emission
+            tl.store(far_out + i * CP + c, tl.where(alive(before), (before + S - base).to(tl.float32), _DARK))
+            drift = tl.zeros([1, CP], tl.float64)
         g = tl.full([_TILE, CP], _NEVER if MAX else _DARK, SOURCE)
         forbidden = tl.max(tl.max((ahead == SENTINEL).to(tl.int32), 1), 0) > 0
         tl.debug_barrier()
@@ -331,14 +330,23 @@ def advance_kernel(
             tl.store(out_h + (out_row + step * q) * C + c, h, mask=inside & on & (keep != 0))
             cut = forbidden & (raw == SENTINEL)
             if MAX:
-                born = plus(h, -S)
+                g = tl.where(cut, _NEVER, tl.where(i == j, plus(h, -S), g))
                 S += tl.where(cut, 0, raw.to(SCORE))
             else:
-                born = tl.where(alive(h), (h - S - level).to(tl.float32), _DARK)
-                S += tl.where(cut, 0, raw.to(SCORE) * _LOG2E)
-            g = tl.where(cut, _NEVER if MAX else _DARK, tl.where(i == j, born, g))
+                # what is open, relative to the best that ends: 32 bits keep the digits of what matters
+                g = tl.where(i == j, tl.where(alive(h), (h - base).to(tl.float32), _DARK), g)
+                content = raw.to(tl.float64) * _LOG2E
+                highest = tl.max(tl.where(inside & (raw != SENTINEL), content, _FLOOR), 1, keep_dims=True)
+                highest = tl.where(alive(highest), highest, 0)
+                content = tl.where(cut, 0, content)
+                S += content
+                base += highest
+                drift += content - highest
+                g = tl.where(cut, _DARK, g + (content - highest).to(tl.float32))
             oldest = tl.where(cut, q + 1, oldest).to(tl.int32)
             reached = tl.where(oldest <= q0, reached, _NEVER if MAX else _DARK)
+            if not MAX:
+                reached += drift.to(tl.float32)
             x = g + lengths
             best = tl.maximum(tl.max(x, 0, keep_dims=True), reached)
             if MAX:
@@ -352,17 +360,17 @@ def advance_kernel(
                 out = plus(best, S)
             else:
                 total_ = tl.sum(tl.exp2(x - best), 0, keep_dims=True) + tl.exp2(reached - best)
-                out = tl.where(best > _DARK / 2, level + (best + tl.log2(total_)).to(tl.float64) + S, _NEVER)
+                out = tl.where(best > _DARK / 2, base + (best + tl.log2(total_)).to(tl.float64), _NEVER)
             a = tl.where(on, out, a)
             tl.store(out_alpha + (out_row + step * (q + 1)) * C + c, a, mask=inside & on & (keep != 0))
         if not MAX:
-            g = tl.where(g > _DARK / 2, level + g.to(tl.float64), _NEVER)
+            g = tl.where(g > _DARK / 2, g.to(tl.float64) + (base - S), _NEVER)
         n = tl.minimum(end - q0, _TILE).to(tl.int32)
         here = tau % blocks
         tl.store(ring + (here * _TILE + i) * C + c, g, mask=inside)
-        highest = tl.max(g, 0, keep_dims=True)
-        tl.store(top + here * C + c, highest, mask=inside)
-        tl.store(work + (here * _TILE + i) * C + c, narrow(g - highest, MAX), mask=inside)
+        largest = tl.max(g, 0, keep_dims=True)
+        tl.store(top + here * C + c, largest, mask=inside)
+        tl.store(work + (here * _TILE + i) * C + c, narrow(g - largest, MAX), mask=inside)
         tl.store(low + c, oldest, mask=inside)
         tl.debug_barrier()
         if folds > 0:
@@ -424,5 +432,5 @@ def advance_launch(
         SENTINEL=torch.iinfo(emissions.dtype).min if model.fixed else float("-inf"), num_warps=warps,
         # where many runs share a multiprocessor, sixteen warps that spill a little outside the pairs' loop are a
         # quarter faster than eight that do not
-        maxnreg=REGISTERS if warps == 1 else None,
+        maxnreg=REGISTERS if warps == 1 else 255,
     )  # fmt: skip

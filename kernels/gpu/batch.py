@@ -105,7 +105,7 @@ def marginals(
     memory: int | None = None,
 ) -> Marginals:
     """Return the posteriors of every item; `label` maps the plain model's labels to the `labels` of the user."""
-    B, T, L = leaves.emissions.shape
+    B, _T, L = leaves.emissions.shape
     dtype = torch.float64 if leaves.emissions.dtype == torch.float64 else torch.float32
     by_duration = "transitions" in want and L != labels
     calls = None

@@ -22,6 +22,8 @@ from .plan import Plan
 from .states import States, load, new_pool, scores_dtype, unload
 from .tiles import FLOOR, LOG2E, NEVER, TILE
 
+SLACK = 4 * ENOUGH * LOG2E  # a span of it is at most ENOUGH of total variation
+
 
 class Batch:
     """One batch on the device: the model and the inputs the kernels read."""
@@ -187,7 +189,7 @@ class Chunks:
         way = np.repeat(np.arange(self.ways), self.count)
         chunk = np.tile(np.arange(self.count), self.ways)
         self.starts = self._warmed(way, chunk)
-        self.ends = self._advance(way, chunk, self.starts)
+        self.ends = self._advance(self.starts)
         self.ahead = self._ahead(chunk, way) if self.ways == 2 else None
         inner = [(int(w), int(i)) for w, i in zip(way, chunk, strict=True) if not self.outer[w, i]]
         self.settled = settle(inner, self._compare, self._repair)
@@ -196,10 +198,74 @@ class Chunks:
         """Return where chunks begin, in their ways."""
         return np.where(way == 0, self.left[chunk], self.right[chunk])
 
-    def _advance(self, way: NDArray, chunk: NDArray, starts: States) -> States:
-        """Return where chunks end that begin like this; their scores are kept where the plan says so."""
-        length = self.right[chunk] - self.left[chunk]
-        return self.run(way, chunk, self._edges(way, chunk), length, starts, self.rows)
+    def _leg(self, way: NDArray, chunk: NDArray, leg: int) -> tuple[NDArray, NDArray]:
+        """Return where a leg of chunks begins, and its length."""
+        left, right = self.left[chunk], self.right[chunk]
+        mark = lambda n: left + (right - left) * n // self.plan.legs  # noqa: E731
+        first = np.where(way == 0, mark(leg), mark(self.plan.legs - leg))
+        last = np.where(way == 0, mark(leg + 1), mark(self.plan.legs - leg - 1))
+        return first, np.abs(last - first)
+
+    def _advance(self, starts: States) -> States:
+        """Return where all chunks end; their scores are kept where the plan says so, and the states behind each leg."""
+        way = np.repeat(np.arange(self.ways), self.count)
+        chunk = np.tile(np.arange(self.count), self.ways)
+        self.marks: list[States] = []
+        for leg in range(self.plan.legs):
+            begin, length = self._leg(way, chunk, leg)
+            self.marks.append(self.run(way, chunk, begin, length, self.marks[-1] if leg else starts, self.rows))
+        return self.marks[-1]
+
+    def _redo(self, seams: list[Seam], starts: States) -> tuple[NDArray, list[Seam]]:
+        """Run chunks again until they meet what they computed before; return positions, and whose ends moved."""
+        way, chunk = np.array(seams).T
+        place = self._index(seams)
+        positions, going = np.zeros(len(seams), np.int64), np.arange(len(seams))
+        now = starts
+        for x, y in zip(self.starts, starts, strict=True):
+            x[place] = y
+        for leg in range(self.plan.legs):
+            w, i = way[going], chunk[going]
+            begin, length = self._leg(w, i, leg)
+            now = self.run(w, i, begin, length, now, self.rows)
+            positions[going] += length
+            index = place[torch.from_numpy(going).to(place.device)]
+            met, amount = same_up_to_constant(self.marks[leg].at(index), now, 0 if self.batch.model.fixed else SLACK)
+            for x, y in zip(self.marks[leg], now, strict=True):
+                x[index] = y
+            agree = met.cpu().numpy() & (leg + 1 < self.plan.legs)
+            if agree.any():
+                at = torch.from_numpy(agree).to(index.device)
+                self._join(w[agree], i[agree], leg, index[at], amount[at])
+                going = going[~agree]
+                now = now.at(~at)
+            if len(going) == 0:
+                break
+        return positions, [seams[k] for k in going]
+
+    def _join(self, way: NDArray, chunk: NDArray, leg: int, index: Tensor, amount: Tensor) -> None:
+        """Put what was computed again of some chunks, up to a leg's end, on the scale of what comes behind."""
+        for states in (self.starts, *self.marks[: leg + 1]):
+            for x in states:
+                part = x[index]
+                x[index] = torch.where(part > FLOOR, part + amount.view(-1, *[1] * (x.ndim - 1)), NEVER)
+        if self.rows is None:
+            return
+        begin, length = self._leg(way, chunk, leg)
+        first, stop = self._edges(way, chunk), np.where(way == 0, begin + length, begin - length)
+        for w in range(self.ways):
+            mine = way == w
+            low = (self.boundary_row[chunk] + np.minimum(first, stop))[mine]
+            n = np.abs(stop - first)[mine]
+            if len(n) == 0:
+                continue
+            row = np.repeat(low - np.concatenate([[0], np.cumsum(n)[:-1]]), n) + np.arange(n.sum())
+            at = torch.from_numpy(row).to(self.batch.device)
+            more = amount[torch.from_numpy(np.repeat(np.flatnonzero(mine), n)).to(self.batch.device)][:, None]
+            # forward, h belongs to the first boundary of a step and alpha to the second; backward the other way round
+            for x, shift in ((self.rows[w].h, w), (self.rows[w].alpha, 1 - w)):
+                part = x[at + shift]
+                x[at + shift] = torch.where(part > FLOOR, part + more, NEVER)
 
     def _warmed(self, way: NDArray, chunk: NDArray) -> States:
         """Return the states chunks begin with: true ones at the ends of items, elsewhere what a warm-up reaches."""
@@ -286,19 +352,16 @@ class Chunks:
                 continue
             seams = [seam for _, seam in again]
             starts = normalised(self.ends.at(self._index(map(before, seams))))
-            way, chunk = np.array(seams).T
-            ends = self._advance(way, chunk, starts)
-            index = self._index(seams)
-            for old, new in ((self.starts, starts), (self.ends, ends)):
-                for x, y in zip(old, new, strict=True):
-                    x[index] = y
-            if self.ahead is not None:
-                across = self._index((1 - w, i) for w, i in seams)
-                self.ahead[across] = meet(self.batch.model, ends.open)
+            computed, changed = self._redo(seams, starts)
+            for (k, _), n_ in zip(again, computed, strict=True):
+                positions[k] += int(n_)
+            if self.ahead is not None and changed:
+                across = self._index((1 - w, i) for w, i in changed)
+                self.ahead[across] = meet(self.batch.model, self.ends.at(self._index(changed)).open)
             for k, (w, i) in again:
-                positions[k] += int(self.right[i] - self.left[i])
-                moved.add((w, i))
-                seen[k] |= {(w, i + (1 if w == 0 else -1)), (1 - w, i)}
+                if (w, i) in changed:
+                    moved.add((w, i))
+                    seen[k] |= {(w, i + (1 if w == 0 else -1)), (1 - w, i)}
         return list(zip(positions, seen, strict=True))
 
     def constants(self, way: int) -> Tensor:

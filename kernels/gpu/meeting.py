@@ -102,13 +102,14 @@ def total_variation(there: Tensor, here: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(none, 0.0, torch.where(dead, 1.0, distance)), torch.where(dead, 0.0, u - v)
 
 
-def same_up_to_constant(there: States, here: States) -> tuple[Tensor, Tensor]:
-    """Return (n,) whether states differ by one constant only, and the constant `there - here`."""
+def same_up_to_constant(there: States, here: States, slack: float = 0) -> tuple[Tensor, Tensor]:
+    """Return (n,) whether states differ by one constant only, up to `slack`, and the constant `there - here`."""
     flat = lambda s: torch.cat([s.alpha, s.first, s.open.flatten(1)], 1)  # noqa: E731
     u, v = flat(there), flat(here)
     live = u > FLOOR
     d = u - v
     high = torch.where(live, d, -(2**62)).amax(1)
     low = torch.where(live, d, 2**62).amin(1)
-    agree = (live == (v > FLOOR)).all(1) & (high <= low)
-    return agree, torch.where(agree & live.any(1), high, 0)
+    agree = (live == (v > FLOOR)).all(1) & (high <= low + slack)
+    middle = high if slack == 0 else (high + low) / 2
+    return agree, torch.where(agree & live.any(1), middle, 0)

@@ -6,6 +6,7 @@ WARPS = {1: 16, 2: 8, 4: 8}  # a multiprocessor holds, by warps of a program: a 
 WARM_UP = 1.5  # times the longest explicit duration: the ring must be full of what no longer knows the start
 FORGET = 4.0  # nats of tail after which a state is forgotten, where nothing else tells labels apart
 SHORTEST = 1 << 12  # positions that are worth a chunk: settling seams costs as much as thousands of them
+LEGS = 16
 FARTHEST = 1 << 14  # positions of warm-up, at most: what takes longer is repaired
 
 
@@ -16,6 +17,7 @@ class Plan(NamedTuple):
     warm_up: int  # positions a chunk runs ahead of itself
     warps: int  # of a program
     runs: int  # at once
+    legs: int  # stretches of a chunk: a repair may stop behind each
     waves: int  # groups of chunks whose scores are in memory together; 1: all are kept between passes
     bytes: int  # held at most, without inputs and outputs
 
@@ -50,7 +52,7 @@ def plan(
     warm_up: int | None = None,
 ) -> Plan:
     """Return the schedule of a batch; `slope` is the flattest tail's, `ways` 1 or 2 (passes with posteriors)."""
-    warps = 1 if C <= 16 else 2 if C <= 64 else 4
+    warps = 1 if C <= 16 else 2 if C <= 32 else 4
     width = max(1, multiprocessors * WARPS[warps] // (warps * ways))  # chunks that run at once
     longest = max(lengths)
     if warm_up is None:
@@ -60,6 +62,8 @@ def plan(
         part = max(-(-sum(lengths) // width), warm_up, SHORTEST)  # a chunk is worth its warm-up
     else:
         part = -(-longest // chunks)
+    # where states are remembered for long, seams fail, and a repair is shorter than a chunk
+    legs = max(1, min(LEGS, part // SHORTEST)) if warm_up > WARM_UP * max(K, SHORTEST / 4) else 1
     state, run = state_bytes(C, K, folds), run_bytes(C, K, folds)
     row = 16 * C * ways
 
@@ -68,16 +72,16 @@ def plan(
         total = sum(parts)
         at_once = min(total, width, -(-total // waves))
         rows = -(-sum(lengths) // waves)
-        # per chunk and way: where it began, where it ended, what lies ahead of it
-        return parts, at_once, total * ways * 3 * state + at_once * ways * run + rows * row
+        # per chunk and way: where it began, where its legs ended, what lies ahead of it
+        return parts, at_once, total * ways * (2 + legs) * state + at_once * ways * run + rows * row
 
     waves = 1
     parts, at_once, size = held(part, waves)
     while size > free and waves < sum(parts):
-        waves *= 2
+        waves = min(2 * waves, sum(parts))
         if chunks is None and part > 4 * warm_up:
             part //= 2
         parts, at_once, size = held(part, waves)
     if ways * at_once <= 2 * multiprocessors:
         warps = 4  # few runs: latency decides
-    return Plan(parts, warm_up, warps, at_once * ways, min(waves, sum(parts)), size)
+    return Plan(parts, warm_up, warps, at_once * ways, legs, waves, size)
