@@ -1,6 +1,8 @@
 """Draws demo.svg: the example signal, its best segmentation and the posterior of every state.
 
     python example_data/draw_demo.py
+
+writes it beside the data.
 """
 
 from pathlib import Path

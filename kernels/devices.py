@@ -108,10 +108,10 @@ def within_memory(operation: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(operation)
     def run(*arguments: P.args, **options: P.kwargs) -> R:
-        memory = options.pop("memory", None)
+        memory: Any = options.pop("memory", None)
         for attempt in range(ATTEMPTS):
             try:
-                return operation(*arguments, memory=memory, **options)  # type: ignore[arg-type]
+                return operation(*arguments, memory=memory, **options)
             except torch.OutOfMemoryError as error:
                 wanted = ". ".join(str(error).split(". ")[:2])  # what happened, and how much was asked for
                 if attempt == ATTEMPTS - 1:

@@ -267,4 +267,3 @@ def _travel(direction: Direction, state: State | None) -> State:
     while state.position < direction.length:
         state, _, _ = direction.step(state, min(direction.length, state.position + direction.stride))
     return state
-

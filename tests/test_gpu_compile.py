@@ -1,4 +1,4 @@
-"""Every kernel compiles for the GPUs of two generations, here and without one, and stays in registers."""
+"""Every kernel compiles for the GPUs of two generations, here and without one, and works on pairs in registers."""
 
 import json
 import os
@@ -13,9 +13,10 @@ pytest.importorskip("triton")
 CAPABILITIES = (80, 90)
 FIRST_COMPILE = 20.0  # seconds, of one kernel
 REGISTERS = 255  # a thread's, at most
+IN_PAIRS = 4  # loads and stores of local memory among the 256 pairs' instructions
 LAUNCHED = {
-    "advance_kernel", "meet_kernel", "boundaries_kernel", "positions_kernel", "kinds_kernel", "transitions_kernel",
-    "relative_kernel", "tails_kernel", "pairs_kernel", "path_guess_kernel", "path_repair_kernel",
+    "advance_kernel", "bounds_kernel", "meet_kernel", "boundaries_kernel", "positions_kernel", "kinds_kernel",
+    "transitions_kernel", "relative_kernel", "tails_kernel", "pairs_kernel", "path_guess_kernel", "path_repair_kernel",
     "emissions_quantise_kernel",
 }  # fmt: skip
 
@@ -48,9 +49,27 @@ def test_every_kernel_is_launched(compiled, capability):
     assert {k["FIRST"] for k in advance} == {True, False}
 
 
+def capped(k):
+    """Whether a kernel is held to fewer registers than there are: sixteen such warps share a multiprocessor."""
+    return k["constants"].get("maxnreg", REGISTERS) < REGISTERS
+
+
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_no_kernel_spills(compiled, capability):
-    assert [k for k in compiled[capability] if k["spilled"] > 0 or k["registers"] > REGISTERS] == []
+    assert [k for k in compiled[capability] if k["registers"] > REGISTERS] == []
+    assert [k for k in compiled[capability] if k["spilled"] > 0 and not capped(k)] == []
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_a_capped_kernel_spills_outside_the_pairs(compiled, capability):
+    found = [k for k in compiled[capability] if capped(k)]
+    assert {(k["kernel"], k["constants"]["num_warps"]) for k in found} == {("advance_kernel", 1)}
+    assert {k["constants"]["MAX"] for k in found} == {True, False}
+    # 336 to 424 bytes a thread are spilled, and 0 to 3 instructions among the pairs touch them; without the cap, which
+    # `test_no_kernel_spills` sees too, these kernels take 226 to 255 registers
+    assert [k for k in found if k["in_pairs"] > IN_PAIRS] == []
+    constants = [k["constants"] for k in compiled[capability]]
+    assert [k for k in found if k["constants"] | {"maxnreg": REGISTERS} not in constants] == []
 
 
 @pytest.mark.parametrize("capability", CAPABILITIES)

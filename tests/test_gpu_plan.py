@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from semiseg.kernels.gpu.plan import FARTHEST, SHORTEST, Plan, plan, run_bytes, state_bytes
+from semiseg.kernels.gpu.plan import FARTHEST, LEGS, SHORTEST, Plan, plan, run_bytes, state_bytes
 
 H200 = 132  # multiprocessors
 GIB = 1 << 30
@@ -21,7 +21,8 @@ def schedule(lengths=BATCH, C=13, K=300, folds=1, slope=0.001, ways=2, multiproc
 
 def held(p: Plan, lengths: tuple[int, ...], C: int, K: int, folds: int, ways: int) -> int:
     """Count the bytes a plan holds, from what it says alone."""
-    states = sum(p.parts) * ways * 3 * state_bytes(C, K, folds)
+    # per chunk and way: where it began, where each of its legs ended, what lies ahead of it
+    states = sum(p.parts) * ways * (2 + p.legs) * state_bytes(C, K, folds)
     rows = -(-sum(lengths) // p.waves) * 16 * C * ways
     return states + p.runs * run_bytes(C, K, folds) + rows
 
@@ -39,7 +40,8 @@ def test_every_plan_is_sound(name, ways):
             assert p.warps in (1, 2, 4)
             assert 1 <= p.waves <= sum(p.parts)
             assert ways <= p.runs <= ways * sum(p.parts)
-            assert p.warm_up >= max(256, 2 * K)
+            assert 1 <= p.legs <= LEGS
+            assert p.warm_up >= max(256, 1.5 * K)
             assert p.bytes >= held(p, lengths, C, K, folds, ways)
 
 
@@ -87,6 +89,22 @@ def test_no_plan_is_larger_than_the_memory_where_one_fits(lengths):
         assert schedule(lengths, free=free).bytes <= max(free, smallest)
 
 
+@pytest.mark.parametrize("slope", [0.1, 0.001, 1e-9])
+def test_scarce_memory_does_not_go_to_states(slope):
+    assert schedule(CHROMOSOME, slope=slope, free=0).bytes <= schedule(CHROMOSOME, slope=slope, free=8 * GIB).bytes
+
+
+def test_a_leg_is_worth_its_state():
+    assert schedule(CHROMOSOME).legs == LEGS
+    for free in (0, GIB, 10 * GIB, 130 * GIB):
+        for slope in (0.01, 0.001, 1e-4, 1e-9):
+            p = schedule(CHROMOSOME, slope=slope, free=free)
+            assert p.legs == 1 or CHROMOSOME[0] / p.parts[0] / p.legs >= 0.99 * SHORTEST
+    assert schedule(CHROMOSOME, slope=0.0).legs == 1  # seams hold
+    assert schedule(CHROMOSOME, slope=0.1).legs == 1
+    assert schedule(BATCH).legs == 1  # nothing is cut into less than it is worth
+
+
 def test_bytes_grow_with_everything():
     base = {"lengths": (50_000,), "C": 13, "K": 300, "folds": 1, "ways": 1, "chunks": 8, "warm_up": 600}
     larger = {"lengths": (60_000,), "C": 14, "K": 301, "folds": 2, "ways": 2, "chunks": 9}
@@ -102,7 +120,7 @@ def test_what_is_asked_for_is_kept():
 
 
 def test_the_warm_up_follows_the_flattest_tail():
-    assert schedule(slope=1.0).warm_up == 600
+    assert schedule(slope=1.0).warm_up == 450  # the longest duration and half of it
     assert schedule(slope=0.001).warm_up == 4000
     assert schedule(slope=1e-9).warm_up == FARTHEST
     assert schedule(K=1, slope=0.0).warm_up == 256
@@ -110,8 +128,13 @@ def test_the_warm_up_follows_the_flattest_tail():
 
 def test_many_labels_take_more_warps():
     many = (1000,) * 5000
-    assert [schedule(many, C=C).warps for C in (1, 16, 17, 64, 65)] == [1, 1, 2, 2, 4]
+    assert [schedule(many, C=C).warps for C in (1, 16, 17, 32, 33)] == [1, 1, 2, 2, 4]
     assert schedule((1000,), C=3).warps == 4  # few runs
+
+
+@pytest.mark.parametrize(("C", "runs"), [(16, 16), (32, 4), (64, 2)])
+def test_a_multiprocessor_is_full(C, runs):
+    assert schedule((1000,) * 5000, C=C).runs == runs * H200
 
 
 def test_a_plan_prints_itself():

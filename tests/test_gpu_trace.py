@@ -203,11 +203,12 @@ def test_huge_emissions_and_any_layout_in_memory():
 
 
 def test_bounds_are_those_of_the_cpu(monkeypatch):
-    monkeypatch.setattr("semiseg.kernels.gpu.quantise.PIECE", 1000)
+    monkeypatch.setattr("semiseg.kernels.gpu.quantise.SPAN", 2)  # so that rows take several programs
     emissions = random_emissions(1, (3, 700, 5), 10.0)
     lengths = torch.tensor([700, 1, 333])
-    sums, tops = bounds(emissions.to(DEVICE), lengths)
+    sums, tops, dead = bounds(emissions.to(DEVICE), lengths)
     for b, length in enumerate(lengths.tolist()):
         total, highest = fixed.largest_scores(emissions[b, :length].numpy())
         assert float(sums[b]) == pytest.approx(total, rel=1e-12)
         assert float(tops[b]) == highest
+        assert bool(dead[b]) == bool((emissions[b, :length] == -torch.inf).any())

@@ -312,4 +312,3 @@ class Counts(NamedTuple):
         P, C, _ = direction.model.transitions.shape
         full = lambda *shape: np.zeros(shape, direction.dtype)  # noqa: E731
         return Counts(full(P, C, C), full(*direction.x.durations.shape), full(C))
-

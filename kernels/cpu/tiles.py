@@ -16,7 +16,6 @@ TRUSTED = 1e-250
 HEADROOM = 60.0  # nats a source inside the tile may exceed the tile's reference before it is rescaled
 
 
-
 @compiled(fast=True)
 def add_products(weights, scale, table, first_k, acc):
     """Add `scale * weights[i] * table[first_k - i + j]` over sources `i` to every output `acc[j]`."""
@@ -32,9 +31,8 @@ def add_products(weights, scale, table, first_k, acc):
             low = first_k - i - 7
             x = table[low : low + outputs + 7]
             for j in range(outputs):
-                acc[j] += (
-                    (w0 * x[j + 7] + w1 * x[j + 6] + w2 * x[j + 5] + w3 * x[j + 4])
-                    + (w4 * x[j + 3] + w5 * x[j + 2] + w6 * x[j + 1] + w7 * x[j])
+                acc[j] += (w0 * x[j + 7] + w1 * x[j + 6] + w2 * x[j + 5] + w3 * x[j + 4]) + (
+                    w4 * x[j + 3] + w5 * x[j + 2] + w6 * x[j + 1] + w7 * x[j]
                 )
         i += 8
     while i < n:

@@ -55,21 +55,22 @@ _DARK = tl.constexpr(DARK)
 @triton.jit
 def far(
     work, top, low, window, window_top, window_mask, item_label, item_first, item_count, out, out_top, out_mask,
-    tau, blocks, reach, C: tl.constexpr, I: tl.constexpr, MAX: tl.constexpr, SCORE: tl.constexpr, WORK: tl.constexpr,
+    tau, blocks, reach, C: tl.constexpr, LANES: tl.constexpr, MAX: tl.constexpr, SCORE: tl.constexpr,
+    WORK: tl.constexpr,
 ):  # fmt: skip
-    """Fill `out` [16, I] with every item's sum for each output of tile `tau`, relative to its own `out_top` [I].
+    """Fill `out` [16, LANES] with every item's sum for each output of tile `tau`, relative to its own `out_top`.
 
     `out_mask` has bit j set where a live source may reach output j at all.
     """
-    item = tl.arange(0, I)
+    item = tl.arange(0, LANES)
     label = tl.load(item_label + item)
     first = tl.load(item_first + item)
     count = tl.load(item_count + item)
     oldest = tl.load(low + label)
     here = tau % blocks
-    best = tl.full([I], _NEVER, SCORE)
-    mask = tl.zeros([I], tl.int32)
-    acc = filled([I], _DEEP if MAX else 0.0, WORK, _TILE)
+    best = tl.full([LANES], _NEVER, SCORE)
+    mask = tl.zeros([LANES], tl.int32)
+    acc = filled([LANES], _DEEP if MAX else 0.0, WORK, _TILE)
     # the next block of sources is asked for before the present one is worked on
     slot = tl.where(here < first, here - first + blocks, here - first)
     rows = load_rows(work + slot * (_TILE * C) + label, C, _TILE)
@@ -90,7 +91,7 @@ def far(
         x = tl.load(top + slot * C + label)
         acc = add_pairs(acc, work_now, load_rows(window + d * (_WINDOW * C) + label, C, _WINDOW), MAX)
     for j in tl.static_range(_TILE):
-        tl.store(out + j * I + item, acc[j])
+        tl.store(out + j * LANES + item, acc[j])
     tl.store(out_top + item, best)
     tl.store(out_mask + item, mask)
 
@@ -107,7 +108,7 @@ def along(x, CP: tl.constexpr):
 @triton.jit
 def merge(
     ring, low, folded, law, fold_law, longest, period, label_items, acc, acc_top, acc_mask,
-    q0, rows, items, folds, shift, C: tl.constexpr, CP: tl.constexpr, I: tl.constexpr, MAX: tl.constexpr,
+    q0, rows, items, folds, shift, C: tl.constexpr, CP: tl.constexpr, LANES: tl.constexpr, MAX: tl.constexpr,
     SCORE: tl.constexpr,
 ):  # fmt: skip
     """Return (16, CP) scores of the tile's outputs over all sources before it, and how many were taken again."""
@@ -127,7 +128,7 @@ def merge(
         for m in range(items):
             item = along(tl.load(label_items + m * C + c, mask=inside, other=-1), CP)
             top = tl.load(acc_top + item, mask=item >= 0, other=_NEVER)
-            x = tl.load(acc + j * I + item, mask=item >= 0, other=_DEEP).to(SCORE)
+            x = tl.load(acc + j * LANES + item, mask=item >= 0, other=_DEEP).to(SCORE)
             out = tl.maximum(out, tl.where(alive(top) & (x > _DEEP), top + x, _NEVER))
             lost = tl.maximum(lost, plus(top, _DEEP))
         again = reachable & (lost > out)
@@ -136,7 +137,7 @@ def merge(
         for m in range(items):
             item = along(tl.load(label_items + m * C + c, mask=inside, other=-1), CP)
             top = tl.load(acc_top + item, mask=item >= 0, other=_NEVER)
-            x = tl.load(acc + j * I + item, mask=item >= 0, other=0.0)
+            x = tl.load(acc + j * LANES + item, mask=item >= 0, other=0.0)
             total += tl.where(alive(top), x * tl.exp2((top - best).to(tl.float32)), 0.0)
         out = tl.where(total > 0, best + tl.log2(total), _NEVER)
         again = reachable & (total < _TRUSTED)
@@ -238,8 +239,8 @@ def advance_kernel(
     item_label, item_first, item_count, label_items,
     far_work, far_top, far_mask, far_out,  # scratch, by program
     blocks, reach, items, folds, columns, shift,
-    C: tl.constexpr, CP: tl.constexpr, D: tl.constexpr, I: tl.constexpr, PHASES: tl.constexpr, MAPS: tl.constexpr,
-    MAX: tl.constexpr, FIRST: tl.constexpr, SENTINEL: tl.constexpr,
+    C: tl.constexpr, CP: tl.constexpr, D: tl.constexpr, LANES: tl.constexpr, PHASES: tl.constexpr,
+    MAPS: tl.constexpr, MAX: tl.constexpr, FIRST: tl.constexpr, SENTINEL: tl.constexpr,
 ):  # fmt: skip
     """Move every run over its tiles: states in place, scores of its boundaries to the rows of its way."""
     SCORE: tl.constexpr = tl.int64 if MAX else tl.float64
@@ -257,9 +258,9 @@ def advance_kernel(
     top += slot * blocks * C
     folded += slot * 2 * folds * C
     low += slot * C
-    far_work += pid * _TILE * I
-    far_top += pid * I
-    far_mask += pid * I
+    far_work += pid * _TILE * LANES
+    far_top += pid * LANES
+    far_mask += pid * LANES
     far_out += pid * _TILE * CP
     arc_source += way * (PHASES * D * C)
     arc_score += way * (PHASES * D * C)
@@ -292,14 +293,14 @@ def advance_kernel(
         ahead = tl.load(emissions + (emission_row + step * (q0 + i)) * C + c, mask=inside & (q0 + i < end), other=0)
         far(
             work, top, low, window, window_top, window_mask, item_label, item_first, item_count,
-            far_work, far_top, far_mask, tau, blocks, reach, C, I, MAX, SCORE, WORK,
+            far_work, far_top, far_mask, tau, blocks, reach, C, LANES, MAX, SCORE, WORK,
         )  # fmt: skip
         tl.debug_barrier()
         parity = tau % 2
         behind = folded + parity * folds * C
         before, count = merge(
             ring, low, behind, law, fold_law, longest, period, label_items, far_work, far_top, far_mask,
-            q0, rows, items, folds, shift, C, CP, I, MAX, SCORE,
+            q0, rows, items, folds, shift, C, CP, LANES, MAX, SCORE,
         )  # fmt: skip
         again += count
         base = tl.max(a, 1, keep_dims=True)  # [1, 1]
@@ -375,8 +376,8 @@ def advance_kernel(
         tl.debug_barrier()
         if folds > 0:
             fold(
-                ring, work, low, behind, folded + (1 - parity) * folds * C, tail, longest, period, q0, n, rows, folds, shift,
-                C, CP, MAX, SCORE, WORK,
+                ring, work, low, behind, folded + (1 - parity) * folds * C, tail, longest, period, q0, n, rows, folds,
+                shift, C, CP, MAX, SCORE, WORK,
             )  # fmt: skip
             tl.debug_barrier()
     tl.store(alpha + slot * C + c, a, mask=inside)
@@ -416,21 +417,21 @@ def advance_launch(
 ) -> None:
     """Move runs (n, FIELDS) over their tiles, forward ones into the first rows, backward ones into the second."""
     s, items = model.sizes, model.items
-    CP, I, n = triton.next_power_of_2(s.labels), len(items.label), len(runs)  # noqa: E741
+    CP, LANES, n = triton.next_power_of_2(s.labels), len(items.label), len(runs)
     score, work, device = pool.ring.dtype, pool.work.dtype, runs.device
     scratch = lambda dtype, *shape: torch.empty(n, *shape, dtype=dtype, device=device)  # noqa: E731
     advance_kernel[(n,)](
         runs, emissions, scores, out[0].alpha, out[0].h, out[1].alpha, out[1].h, *pool,
-        model.near, model.window, model.window_top, model.window_mask, model.law, model.fold_law, model.tail, model.longest,
-        model.period, model.enter, model.arc_source, model.arc_score, model.arc_type,
-        items.label, items.first, items.count, items.of_label,
-        scratch(work, TILE, I), scratch(score, I), scratch(torch.int32, I),
+        model.near, model.window, model.window_top, model.window_mask, model.law, model.fold_law, model.tail,
+        model.longest, model.period, model.enter, model.arc_source, model.arc_score, model.arc_type,
+        items.label, items.first, items.blocks, items.of_label,
+        scratch(work, TILE, LANES), scratch(score, LANES), scratch(torch.int32, LANES),
         scratch(score if model.fixed else torch.float32, TILE, CP),
         s.blocks, items.reach, len(items.of_label), s.folds, scores.shape[-1], 0,
-        C=s.labels, CP=CP, D=s.arcs, I=I, PHASES=s.phases, MAPS=s.maps, MAX=model.fixed,
+        C=s.labels, CP=CP, D=s.arcs, LANES=LANES, PHASES=s.phases, MAPS=s.maps, MAX=model.fixed,
         FIRST=model.fixed and len(model.enter) > 1,
         SENTINEL=torch.iinfo(emissions.dtype).min if model.fixed else float("-inf"), num_warps=warps,
         # where many runs share a multiprocessor, sixteen warps that spill a little outside the pairs' loop are a
         # quarter faster than eight that do not
-        maxnreg=REGISTERS if warps == 1 else 255,
+        maxnreg=REGISTERS if LANES == 32 * warps == 32 else 255,
     )  # fmt: skip

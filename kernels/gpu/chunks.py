@@ -5,6 +5,7 @@ backward passes are runs of one launch.
 """
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -88,7 +89,7 @@ class Chunks:
         table = []
         for item, (length, parts) in enumerate(zip(batch.lengths, plan.parts, strict=True)):
             edges = boundaries(length, parts)
-            table += [(item, a, b) for a, b in zip(edges, edges[1:], strict=False)]
+            table += [(item, a, b) for a, b in pairwise(edges)]
         self.item, self.left, self.right = np.array(table, np.int64).T
         self.count = len(table)
         length = np.array(batch.lengths)[self.item]
@@ -101,14 +102,13 @@ class Chunks:
         self.rows: tuple[Rows, Rows] | None = None
         if plan.waves == 1:
             self.rows = self.room(len(batch.lengths) * (T + 1))
-        self.redone = 0
+        self.redone: Tensor | int = 0
         self.settled = Settled(0, 0, 0.0, 0.0)
 
     def room(self, n: int) -> tuple[Rows, Rows]:
         """Return rows for n boundaries."""
-        empty = lambda n: torch.empty(
-            n, self.batch.model.sizes.labels, dtype=self.batch.dtype, device=self.batch.device
-        )  # noqa: E731
+        C, dtype, device = self.batch.model.sizes.labels, self.batch.dtype, self.batch.device
+        empty = lambda n: torch.empty(n, C, dtype=dtype, device=device)  # noqa: E731
         pairs = [Rows(empty(n), empty(n)) if way < self.ways else Rows(empty(0), empty(0)) for way in (0, 1)]
         return pairs[0], pairs[1]
 
@@ -120,8 +120,8 @@ class Chunks:
         phase %= self.batch.model.sizes.phases
         zero = np.zeros_like(begin)
         columns = (
-            self.emission_row[chunk] + begin - way, self.boundary_row[chunk] + begin, zero if out is None else out, step,
-            way, phase, np.arange(len(way)), zero, -(-length // TILE), length, zero + (out is not None), begin,
+            self.emission_row[chunk] + begin - way, self.boundary_row[chunk] + begin, zero if out is None else out,
+            step, way, phase, np.arange(len(way)), zero, -(-length // TILE), length, zero + (out is not None), begin,
         )  # fmt: skip
         return torch.from_numpy(np.stack(columns, 1)).to(self.batch.device)
 
@@ -207,7 +207,7 @@ class Chunks:
         return first, np.abs(last - first)
 
     def _advance(self, starts: States) -> States:
-        """Return where all chunks end; their scores are kept where the plan says so, and the states behind each leg."""
+        """Return where all chunks end; scores are kept where the plan says so, and the states behind each leg."""
         way = np.repeat(np.arange(self.ways), self.count)
         chunk = np.tile(np.arange(self.count), self.ways)
         self.marks: list[States] = []
@@ -327,6 +327,7 @@ class Chunks:
                 rows = torch.from_numpy(phase[way == w]).to(batch.device)
                 h[mine] = torch.maximum(h[mine], begin(batch.model, w, states.alpha[mine], rows, scores[mine]))
         across = torch.from_numpy((1 - way) * self.count + chunk).to(batch.device)
+        assert self.ahead is not None
         mine = torch.from_numpy(way * self.count + chunk).to(batch.device)
         return entries(h, states.open, self.ends.alpha[across], self.ahead[mine])
 
@@ -341,7 +342,8 @@ class Chunks:
 
     def _repair(self, lists: list[list[Seam]], failed: set[Seam]) -> Iterable[tuple[int, set[Seam]]]:
         """Run failed chunks again from their neighbours' ends; the n-th of all lists at once."""
-        positions, seen = [0] * len(lists), [set() for _ in lists]
+        positions = [0] * len(lists)
+        seen: list[set[Seam]] = [set() for _ in lists]
         moved: set[Seam] = set()
         for n in range(max(map(len, lists))):
             again = []

@@ -10,9 +10,9 @@ are sums over pairs of one kind. Here g[s] = h[s] - S[s], G[t] = beta[t] + S[t] 
 Inner arrays lie label by label, so that neighbouring durations are neighbours in memory.
 """
 
-from itertools import pairwise
 from functools import lru_cache
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -291,7 +291,7 @@ def durations(
     A = open_left.shape[1]
     host = on_host(chunks)
     chunks = chunks.to(h.device)
-    wide = {"dtype": torch.float64, "device": h.device}
+    wide: dict[str, Any] = {"dtype": torch.float64, "device": h.device}
     g, G = torch.empty(C, rows, **wide), torch.empty(C, rows, **wide)
     low = torch.empty((C, rows) if forbidden else (1,), dtype=torch.int32, device=h.device)
     total = torch.empty(len(chunks), C, **wide)

@@ -9,6 +9,7 @@ from torch import Tensor
 from .. import fixed
 from ..cpu.batch import Options
 from ..cpu.directions import Direction
+from ..edges import Tables
 from ..errors import InfeasibleError
 from ..resolve import Layout, Leaves, Sequence, sequence
 from .chunks import Batch
@@ -74,7 +75,7 @@ def log_batch(leaves: Leaves, layout: Layout, x: Sequence, warps: int) -> Batch:
     return Batch(model, leaves, layout, x, emissions, evidence, forbidden)
 
 
-def fixed_batch(leaves: Leaves, layout: Layout, x: Sequence, warps: int) -> tuple[Batch, list[fixed.Tables]]:
+def fixed_batch(leaves: Leaves, layout: Layout, x: Sequence, warps: int) -> tuple[Batch, list[Tables]]:
     """Return a batch for the best segmentations, and every item's edge tables."""
     device = leaves.emissions.device
     lengths = lengths_of(layout, device)

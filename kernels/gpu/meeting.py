@@ -49,7 +49,7 @@ def meet_kernel(
 
 
 def meet(model: Model, open_: Tensor) -> Tensor:
-    """Return (n, A, C) what lies ahead of every open segment, by its age, where the other side stands open like this."""
+    """Return (n, A, C) what lies ahead of open segments, by their age, where the other side stands open like this."""
     n, ages, C = open_.shape
     if n * ages == 0:
         return open_

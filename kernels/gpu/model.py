@@ -12,7 +12,6 @@ from ..edges import Tables, continued
 from ..resolve import Sequence
 from .tiles import DARK, DEEP, LOG2E, NEVER, TILE, WINDOW
 
-
 ALIGN = 256  # bytes
 
 
@@ -32,9 +31,9 @@ class Items(NamedTuple):
     """The far part's work, dealt out: stretches of `reach` blocks of one label's durations."""
 
     reach: int
-    label: Tensor  # (I,) int32
-    first: Tensor  # (I,) int32: distance of its nearest block
-    count: Tensor  # (I,) int32: blocks, 0 where the item is padding
+    label: Tensor  # (LANES,) int32
+    first: Tensor  # (LANES,) int32: distance of its nearest block
+    blocks: Tensor  # (LANES,) int32: how many, 0 where the item is padding
     of_label: Tensor  # (items, C) int32, -1: none
 
 
@@ -61,7 +60,7 @@ class Model(NamedTuple):
     fixed: bool
 
 
-def model_of(x: Sequence, tables: Tables | None, lanes: int, device: torch.device) -> Model:
+def model_of(x: Sequence, tables: Tables | None, threads: int, device: torch.device) -> Model:
     """Return the kernels' tables for a sequence's law and grammar; fixed point where edge tables come along."""
     C, K = len(x.longest), int(x.longest.max())
     integer = tables is not None
@@ -95,20 +94,16 @@ def model_of(x: Sequence, tables: Tables | None, lanes: int, device: torch.devic
 
     narrow = np.maximum(relative, DEEP).astype(np.int32) if integer else np.exp2(relative).astype(np.float32)
     whole = lambda a: np.asarray(a, np.int32)  # noqa: E731
-    items = items_of((x.longest + TILE - 2 + (period > 0)) // TILE, lanes)
-    tables = (
+    items = items_of((x.longest + TILE - 2 + (period > 0)) // TILE, threads)
+    ours = (
         light(near), narrow, score(top), whole(mask), score(law), score(rows), score(slope), whole(x.longest),
         whole(period), score(enter), light(law.T), whole(source), light(np.where(source >= 0, change * scale, -np.inf)),
         whole(kind),
     )  # fmt: skip
-    sent = packed([*items[1:], *tables], device)
-    return Model(
-        Sizes(C, K, folds, reach + 1, source.shape[1], source.shape[2], len(x.types)),
-        Items(items[0], *sent[:4]),
-        *sent[4:],
-        (source[0], change[0] * scale, kind[0]),
-        integer,
-    )
+    sent = packed([*items[1:], *ours], device)
+    sizes = Sizes(C, K, folds, reach + 1, source.shape[1], source.shape[2], len(x.types))
+    forward = source[0], change[0] * scale, kind[0]
+    return Model._make([sizes, Items(items[0], *sent[:4]), *sent[4:], forward, integer])
 
 
 def packed(arrays: list[NDArray], device: torch.device) -> list[Tensor]:
@@ -146,24 +141,24 @@ def arcs(x: Sequence) -> tuple[NDArray, NDArray, NDArray]:
     return source, score, kind
 
 
-def items_of(blocks: NDArray, lanes: int) -> tuple[int, NDArray, NDArray, NDArray, NDArray]:
+def items_of(blocks: NDArray, threads: int) -> tuple[int, NDArray, NDArray, NDArray, NDArray]:
     """Return the fields of Items: every label's blocks of durations, dealt out so that the longest share is short."""
     best = None
     for width in (1, 2, 4):
-        I = lanes * width  # noqa: E741
-        if I < (blocks > 0).sum():
+        LANES = threads * width
+        if LANES < (blocks > 0).sum():
             continue
         reach = 1
-        while (-(-blocks // reach)).sum() > I:
+        while (-(-blocks // reach)).sum() > LANES:
             reach += 1
         if best is None or reach * width < best[0]:
-            best = reach * width, I, reach
+            best = reach * width, LANES, reach
     assert best is not None
-    _, I, reach = best  # noqa: E741
+    _, LANES, reach = best
     parts = -(-blocks // reach)
     # the shares of all labels side by side: neighbouring lanes read neighbouring labels
     order = [(c, b) for b in range(int(parts.max(initial=0))) for c in np.flatnonzero(parts > b)]
-    label, first, count = np.zeros((3, I), np.int32)
+    label, first, count = np.zeros((3, LANES), np.int32)
     of_label = np.full((max(1, int(parts.max(initial=0))), len(blocks)), -1, np.int32)
     first[:] = 1
     for i, (c, b) in enumerate(order):

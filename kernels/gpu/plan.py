@@ -1,4 +1,4 @@
-"""Sizes and free memory in, schedule out: how a batch is cut in time and dealt out to a GPU. Pure, tested without one."""
+"""Sizes and free memory in, schedule out: how a batch is cut in time and dealt out to a GPU. Pure."""
 
 from typing import NamedTuple
 
@@ -7,6 +7,7 @@ WARM_UP = 1.5  # times the longest explicit duration: the ring must be full of w
 FORGET = 4.0  # nats of tail after which a state is forgotten, where nothing else tells labels apart
 SHORTEST = 1 << 12  # positions that are worth a chunk: settling seams costs as much as thousands of them
 LEGS = 16
+MOVES = 6  # copies of a state that taking it out of a run takes for a moment
 FARTHEST = 1 << 14  # positions of warm-up, at most: what takes longer is repaired
 
 
@@ -24,8 +25,8 @@ class Plan(NamedTuple):
     def __str__(self) -> str:
         kept = "kept" if self.waves == 1 else f"computed again in {self.waves} waves"
         return (
-            f"{sum(self.parts)} chunks of {len(self.parts)} sequences, warm-up {self.warm_up}, {self.runs} runs at once "
-            f"of {self.warps} warps, scores {kept}, {self.bytes / 2**20:.0f} MiB"
+            f"{sum(self.parts)} chunks of {len(self.parts)} sequences, warm-up {self.warm_up}, "
+            f"{self.runs} runs at once of {self.warps} warps, scores {kept}, {self.bytes / 2**20:.0f} MiB"
         )
 
 
@@ -35,8 +36,8 @@ def state_bytes(C: int, K: int, folds: int) -> int:
 
 
 def run_bytes(C: int, K: int, folds: int) -> int:
-    """Return the size of a state as it runs, with its scratch."""
-    return 12 * C * (K + 48) + 16 * folds * C + 8 * 16 * (C + 64)
+    """Return the size of a state as it runs, with its scratch and what moves it in and out."""
+    return 12 * C * (K + 48) + 16 * folds * C + 8 * 16 * (C + 64) + MOVES * state_bytes(C, K, folds)
 
 
 def plan(
@@ -58,30 +59,38 @@ def plan(
     if warm_up is None:
         memory = min(FORGET / slope, FARTHEST) if slope > 0 else 0
         warm_up = int(max(256, WARM_UP * K, memory))
-    if chunks is None:
-        part = max(-(-sum(lengths) // width), warm_up, SHORTEST)  # a chunk is worth its warm-up
-    else:
-        part = -(-longest // chunks)
+    fair = max(-(-sum(lengths) // width), warm_up, SHORTEST)  # a chunk is worth its warm-up
+    part = fair if chunks is None else -(-longest // chunks)
     # where states are remembered for long, seams fail, and a repair is shorter than a chunk
-    legs = max(1, min(LEGS, part // SHORTEST)) if warm_up > WARM_UP * max(K, SHORTEST / 4) else 1
+    stubborn = warm_up > WARM_UP * max(K, SHORTEST / 4)
     state, run = state_bytes(C, K, folds), run_bytes(C, K, folds)
-    row = 16 * C * ways
+    # both passes' scores, and what the counts of durations put beside them
+    row = 16 * C * ways + (36 * C if ways == 2 else 0)
+    positions = sum(lengths)
 
-    def held(part: int, waves: int) -> tuple[tuple[int, ...], int, int]:
+    def schedule(part: int, waves: int) -> Plan:
         parts = tuple(max(1, min(n, round(n / part))) if chunks is None else min(n, chunks) for n in lengths)
         total = sum(parts)
-        at_once = min(total, width, -(-total // waves))
-        rows = -(-sum(lengths) // waves)
+        waves = min(waves, total)
+        group = -(-total // waves)  # chunks of a wave
+        legs = max(1, min(LEGS, part // SHORTEST)) if stubborn else 1
+        rows = -(-positions // waves) * row
         # per chunk and way: where it began, where its legs ended, what lies ahead of it
-        return parts, at_once, total * ways * (2 + legs) * state + at_once * ways * run + rows * row
+        states = total * ways * (2 + legs) * state
+        # the passes that settle keep no scores when there are waves: in their place, more runs
+        at_once = min(total, width, group if waves == 1 else max(group, rows // (ways * run)))
+        size = states + at_once * ways * run + rows
+        few = ways * at_once <= 2 * multiprocessors  # then latency decides
+        return Plan(parts, warm_up, 4 if few else warps, at_once * ways, legs, waves, size)
 
-    waves = 1
-    parts, at_once, size = held(part, waves)
-    while size > free and waves < sum(parts):
-        waves = min(2 * waves, sum(parts))
-        if chunks is None and part > 4 * warm_up:
-            part //= 2
-        parts, at_once, size = held(part, waves)
-    if ways * at_once <= 2 * multiprocessors:
-        warps = 4  # few runs: latency decides
-    return Plan(parts, warm_up, warps, at_once * ways, legs, waves, size)
+    kept = schedule(part, 1)
+    if kept.bytes <= free:
+        return kept
+    # states of all chunks grow as these get shorter, scores of a wave as they get longer
+    sizes = [part] if chunks is not None else [part << n for n in range(max(1, (longest // part).bit_length()))]
+    waves = [1 << n for n in range(sum(kept.parts).bit_length() + 1)]
+    every = [schedule(size, n) for size in sizes for n in waves]
+    fitting = [p for p in every if p.bytes <= free]
+    if fitting:
+        return max(fitting, key=lambda p: (p.runs // p.waves, p.runs))
+    return min(every, key=lambda p: p.bytes)

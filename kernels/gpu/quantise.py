@@ -86,17 +86,20 @@ def bounds_kernel(
     rows, lengths, sums, tops, dead, T, blocks, C: tl.constexpr, BLOCK_T: tl.constexpr, BLOCK_C: tl.constexpr,
     TILES: tl.constexpr,
 ):  # fmt: skip
-    """Write for one block of rows: sum and maximum of a row's largest finite absolute value, and whether any is -inf."""
-    item, block = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    """Write for a block of rows: sum and maximum of a row's largest finite absolute value, and whether any is -inf."""
+    block = tl.program_id(0)
+    item = (block // blocks).to(tl.int64)
+    block = block % blocks
     c = tl.arange(0, BLOCK_C)[None, :]
-    stop = tl.load(lengths + item)
+    stop = tl.load(lengths + item).to(tl.int32)
+    rows += item * T * C
     total = tl.zeros([BLOCK_T], tl.float64)
     highest = tl.zeros([BLOCK_T], tl.float64)
     forbidden = tl.zeros([BLOCK_T], tl.int32)
     for tile in range(TILES):
         t = (block * TILES + tile) * BLOCK_T + tl.arange(0, BLOCK_T)[:, None]
         inside = (t < stop) & (c < C)
-        x = tl.abs(tl.load(rows + (item * T + t) * C + c, mask=inside, other=0).to(tl.float64))
+        x = tl.abs(tl.load(rows + t.to(tl.int64) * C + c, mask=inside, other=0).to(tl.float64))
         low = x == float("inf")
         largest = tl.max(tl.where(low, 0.0, x), 1)
         total += largest
@@ -117,7 +120,7 @@ def bounds(rows: Tensor, lengths: Tensor) -> Tensor:
     block_t = max(1, 1024 // block_c)
     blocks = triton.cdiv(T, block_t * SPAN)
     found = torch.empty(3, B, blocks, dtype=torch.float64, device=rows.device)
-    bounds_kernel[(B, blocks)](
+    bounds_kernel[(B * blocks,)](  # the other axes of a grid end at 65,535
         rows.contiguous(), lengths.to(rows.device), *found, T, blocks,
         C=C, BLOCK_T=block_t, BLOCK_C=block_c, TILES=SPAN,
     )  # fmt: skip

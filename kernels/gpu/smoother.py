@@ -1,7 +1,7 @@
 """All posteriors of a batch: settle both directions, then combine them, group by group where memory is short."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -63,6 +63,7 @@ class Smoother:
         self.chunks = Chunks(self.batch, self.plan, 2)
         self.chunks.settle()
         self._anchor()
+        self.chunks.ahead = None  # as large as all states
 
     def _anchor(self) -> None:
         """Work out the normaliser of every chunk at both its ends, the labels' shares there, and the partitions."""
@@ -111,7 +112,8 @@ class Smoother:
         rows = {"start": T + 1, "end": T + 1, "position": T}
         zeros = lambda n, c: torch.zeros(B, n, c, dtype=dtype, device=self.batch.device)  # noqa: E731
         out = [zeros(n, C) if wanted.get(name) else None for name, n in rows.items()]
-        return Outputs(*out, zeros(T + 1, self.batch.scores.shape[-1]) if wanted.get("kinds") else None)
+        kinds = zeros(T + 1, self.batch.scores.shape[-1]) if wanted.get("kinds") else None
+        return Outputs._make([*out, kinds])
 
     def groups(self, outputs: Outputs) -> Iterator[Group]:
         """Yield all chunks with their scores: at once where they were kept, else computed again, some at a time."""
@@ -143,7 +145,7 @@ class Smoother:
         c, batch, x = self.chunks, self.batch, self.batch.x
         B, C = len(batch.lengths), len(x.longest)
         P, K = len(x.transitions), int(x.longest.max())
-        wide = {"dtype": torch.float64, "device": batch.device}
+        wide: dict[str, Any] = {"dtype": torch.float64, "device": batch.device}
         transitions, closing = torch.zeros(B, P, C, C, **wide), torch.zeros((), **wide)
         counts, steps = torch.zeros(B, len(x.durations), C, **wide), torch.zeros(B, C, **wide)
         forbidden = batch.forbidden

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from .. import fixed
 from ..cpu.batch import Options
+from ..edges import Tables
 from ..resolve import Layout, Leaves
 from ..results import Report, Segments
 from .chunks import Batch, Chunks
@@ -41,7 +42,7 @@ def best(leaves: Leaves, layout: Layout, options: Options, memory: int | None) -
     return scores, segments, report
 
 
-def trace_model(batch: Batch, tables: list[fixed.Tables]) -> TraceModel:
+def trace_model(batch: Batch, tables: list[Tables]) -> TraceModel:
     """Return what walks read of a model."""
     x, m, device = batch.x, batch.model, batch.device
     whole = lambda a: torch.from_numpy(np.ascontiguousarray(fixed.integers(a))).to(device)  # noqa: E731
@@ -62,7 +63,7 @@ def trace_model(batch: Batch, tables: list[fixed.Tables]) -> TraceModel:
     )
 
 
-def close(chunks: Chunks, constants: Tensor, tables: list[fixed.Tables]) -> tuple[Tensor, Tensor]:
+def close(chunks: Chunks, constants: Tensor, tables: list[Tables]) -> tuple[Tensor, Tensor]:
     """Return (B, 4) cursors of the best ends on the items' common scales (see `trace`), and (B,) scores in nats."""
     batch = chunks.batch
     last = np.flatnonzero(chunks.outer[1])
@@ -76,6 +77,7 @@ def close(chunks: Chunks, constants: Tensor, tables: list[fixed.Tables]) -> tupl
         target = ends.alpha.gather(1, label[:, None])[:, 0] + shift
         way = torch.zeros_like(label)
     else:
+        assert tables[0].leave is not None
         leave = torch.from_numpy(fixed.integers(tables[0].leave)).to(batch.device)
         law = by_age(leave, batch)
         offers = torch.where((ends.open > FLOOR) & (law > FLOOR), ends.open + law, NEVER).amax(1)
