@@ -6,8 +6,8 @@
 as on the CPU (see `cpu/forward.py`): sources older than K fold into the one a period later, and a backward pass is a
 run on the reversed sequence. A tile has four parts. Far: all sources before the tile, every (item, output) pair one
 32-bit operation; an item is a label and a stretch of its durations, so labels with few durations cost little. Merge:
-items to labels, and what 32 bits could not hold is found and taken again in 64. Near: position by position, 64 bits
-wide. Fold: the new block of sources is weighed, the ones that left the window are folded.
+items to labels, and what 32 bits could not hold is found and taken again in 64. Near: position by position, relative to
+the path of the best emissions. Fold: the new block of sources is weighed, the ones that left the window are folded.
 """
 
 from typing import NamedTuple

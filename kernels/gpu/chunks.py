@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .. import fixed
 from ..edges import virtual_rows
 from ..plan import boundaries
 from ..resolve import Layout, Leaves, Sequence
@@ -46,12 +47,11 @@ class Batch:
         self.device = emissions.device
         self.dtype = scores_dtype(model)
 
-    def start(self, way: int, n: int, closed: bool) -> States:
-        """Return n states at the sequences' own ends (entries of exact ends are set by item, see `Chunks`)."""
+    def start(self, way: int) -> States:
+        """Return the state at the sequences' own ends (entries of exact ends are set by item, see `Chunks`)."""
         s, x = self.model.sizes, self.x
-        never = lambda *shape: torch.full((n, *shape), NEVER, dtype=self.dtype, device=self.device)  # noqa: E731
-        ages = 0 if closed else s.longest + s.folds
-        states = States(never(s.labels), never(s.labels), never(ages, s.labels), never(s.labels))
+        never = lambda *shape: torch.full((1, *shape), NEVER, dtype=self.dtype, device=self.device)  # noqa: E731
+        states = States(never(s.labels), never(s.labels), never(s.longest + s.folds, s.labels), never(s.labels))
         if (x.right if way else x.left) == "exact":
             return states
         if self.model.fixed:
@@ -102,8 +102,11 @@ class Chunks:
         self.rows: tuple[Rows, Rows] | None = None
         if plan.waves == 1:
             self.rows = self.room(len(batch.lengths) * (T + 1))
-        self.redone: Tensor | int = 0
         self.settled = Settled(0, 0, 0.0, 0.0)
+
+    def table(self) -> NDArray:
+        """Return (chunks, 4) item, first and last boundary, and the row of the first among those of the batch."""
+        return np.stack([self.item, self.left, self.right, self.boundary_row + self.left], 1)
 
     def room(self, n: int) -> tuple[Rows, Rows]:
         """Return rows for n boundaries."""
@@ -154,7 +157,6 @@ class Chunks:
             advance_launch(batch.model, pool, runs, batch.emissions, batch.scores, kept, self.plan.warps)
             stand = torch.from_numpy(np.stack([length[part], begin[part] + length[part]])).to(batch.device)
             ends.append(unload(batch.model, pool, stand[0], stand[1], self.closed))
-            self.redone += pool.redone
         return ends[0] if len(ends) == 1 else States(*(torch.cat(x) for x in zip(*ends, strict=True)))
 
     def again(self, chunk: NDArray, rows: tuple[Rows, Rows], first: int) -> None:
@@ -166,7 +168,7 @@ class Chunks:
 
     def own_start(self, way: NDArray, chunk: NDArray) -> States:
         """Return the states at the ends of the items of some chunks."""
-        parts = [self.batch.start(w, 1, self.closed) for w in range(self.ways)]
+        parts = [self.batch.start(w) for w in range(self.ways)]
         index = torch.from_numpy(way).to(self.batch.device)
         states = States(*(torch.cat(x)[index] for x in zip(*parts, strict=True)))
         x, item = self.batch.layout, torch.from_numpy(self.item[chunk]).to(self.batch.device)
@@ -178,8 +180,6 @@ class Chunks:
     def closing_scores(self, given: Tensor) -> Tensor:
         """Return (B, C) scores of exact ends as the kernels take them."""
         if self.batch.model.fixed:
-            from .. import fixed
-
             return torch.from_numpy(fixed.integers(fixed.units(given.detach().cpu().numpy()))).to(self.batch.device)
         x = given.detach().to(self.batch.device, torch.float64) * LOG2E
         return torch.where(x > FLOOR, x, NEVER)
@@ -222,8 +222,7 @@ class Chunks:
         place = self._index(seams)
         positions, going = np.zeros(len(seams), np.int64), np.arange(len(seams))
         now = starts
-        for x, y in zip(self.starts, starts, strict=True):
-            x[place] = y
+        self.starts.put(place, starts)
         for leg in range(self.plan.legs):
             w, i = way[going], chunk[going]
             begin, length = self._leg(w, i, leg)
@@ -231,8 +230,7 @@ class Chunks:
             positions[going] += length
             index = place[torch.from_numpy(going).to(place.device)]
             met, amount = same_up_to_constant(self.marks[leg].at(index), now, 0 if self.batch.model.fixed else SLACK)
-            for x, y in zip(self.marks[leg], now, strict=True):
-                x[index] = y
+            self.marks[leg].put(index, now)
             agree = met.cpu().numpy() & (leg + 1 < self.plan.legs)
             if agree.any():
                 at = torch.from_numpy(agree).to(index.device)
@@ -246,9 +244,7 @@ class Chunks:
     def _join(self, way: NDArray, chunk: NDArray, leg: int, index: Tensor, amount: Tensor) -> None:
         """Put what was computed again of some chunks, up to a leg's end, on the scale of what comes behind."""
         for states in (self.starts, *self.marks[: leg + 1]):
-            for x in states:
-                part = x[index]
-                x[index] = torch.where(part > FLOOR, part + amount.view(-1, *[1] * (x.ndim - 1)), NEVER)
+            states.put(index, states.at(index).shifted(amount))
         if self.rows is None:
             return
         begin, length = self._leg(way, chunk, leg)
@@ -281,15 +277,14 @@ class Chunks:
         ahead = np.minimum(room, self.plan.warm_up)
         known = room <= self.plan.warm_up  # then the warm-up is the sequential run
         begin = edge - np.where(w == 0, ahead, -ahead)
-        blank, true = self.batch.blank(len(inner)), self.own_start(w, i)
+        index = torch.from_numpy(inner).to(self.batch.device)
+        blank, true = self.batch.blank(len(inner)), starts.at(index)
         pick = torch.from_numpy(known).to(self.batch.device)
         first = States(
             *(torch.where(pick.view(-1, *[1] * (t.ndim - 1)), t, b) for t, b in zip(true, blank, strict=True))
         )
         warm = normalised(self.run(w, i, begin, ahead, first, None))
-        index = torch.from_numpy(inner).to(self.batch.device)
-        for x, y in zip(starts, warm, strict=True):
-            x[index] = y
+        starts.put(index, warm)
         return starts
 
     def _closed_starts(self) -> States:
@@ -321,7 +316,7 @@ class Chunks:
         row = torch.from_numpy(self.boundary_row[chunk] + edge).to(batch.device)
         scores = batch.scores.flatten(0, 1)[row]
         h = states.entry.clone()
-        for w in range(0 if self.closed else self.ways):
+        for w in range(self.ways):
             mine = torch.from_numpy(way == w).to(batch.device)
             if (way == w).any():
                 rows = torch.from_numpy(phase[way == w]).to(batch.device)
@@ -331,8 +326,12 @@ class Chunks:
         mine = torch.from_numpy(way * self.count + chunk).to(batch.device)
         return entries(h, states.open, self.ends.alpha[across], self.ahead[mine])
 
+    def _at_seams(self, seams: list[Seam]) -> tuple[States, States]:
+        """Return what the neighbours end with, and what the chunks began with."""
+        return self.ends.at(self._index(map(before, seams))), self.starts.at(self._index(seams))
+
     def _compare(self, seams: list[Seam]) -> list[Verdict]:
-        here, there = self.starts.at(self._index(seams)), self.ends.at(self._index(map(before, seams)))
+        there, here = self._at_seams(seams)
         if self.batch.model.fixed:
             agree, _ = same_up_to_constant(there, here)
             return [Verdict(ok, 0.0, 0.0) for ok in agree.tolist()]
@@ -375,7 +374,7 @@ class Chunks:
         step = torch.zeros(self.count, dtype=self.batch.dtype, device=self.batch.device)
         ways = np.full(len(inner), way)
         seams = [(way, int(i)) for i in inner]
-        here, there = self.starts.at(self._index(seams)), self.ends.at(self._index(map(before, seams)))
+        there, here = self._at_seams(seams)
         if self.batch.model.fixed:
             _, d = same_up_to_constant(there, here)
         else:
@@ -394,5 +393,4 @@ def normalised(states: States) -> States:
     """Return states whose largest score is 0."""
     top = torch.maximum(states.alpha.amax(1), states.open.amax((1, 2)))
     top = torch.maximum(top, torch.maximum(states.first.amax(1), states.entry.amax(1)))
-    top = torch.where(top > FLOOR, top, 0)
-    return States(*(torch.where(x > FLOOR, x - top.view(-1, *[1] * (x.ndim - 1)), NEVER) for x in states))
+    return states.shifted(-torch.where(top > FLOOR, top, 0))

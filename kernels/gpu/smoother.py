@@ -119,9 +119,8 @@ class Smoother:
         """Yield all chunks with their scores: at once where they were kept, else computed again, some at a time."""
         c, batch = self.chunks, self.batch
         if c.rows is not None:
-            table = np.stack([c.item, c.left, c.right, c.boundary_row + c.left], 1)
             yield Group(
-                slice(0, c.count), c.rows, torch.from_numpy(table), batch.emissions, batch.scores, outputs,
+                slice(0, c.count), c.rows, torch.from_numpy(c.table()), batch.emissions, batch.scores, outputs,
                 np.arange(len(batch.lengths)),
             )  # fmt: skip
             return

@@ -37,6 +37,16 @@ class States(NamedTuple):
         """Return some of the states."""
         return States(*(x[index] for x in self))
 
+    def put(self, index: Tensor, states: "States") -> None:
+        """Replace some of the states."""
+        for x, y in zip(self, states, strict=True):
+            x[index] = y
+
+    def shifted(self, amount: Tensor) -> "States":
+        """Return all states with (n,) amounts added to their scores."""
+        each = (amount.view(-1, *[1] * (x.ndim - 1)) for x in self)
+        return States(*(torch.where(x > FLOOR, x + more, NEVER) for x, more in zip(self, each, strict=True)))
+
 
 def scores_dtype(model: Model) -> torch.dtype:
     """Return the type of scores."""

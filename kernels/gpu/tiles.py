@@ -7,11 +7,13 @@ block's largest score: float32 weights, so that a pair is one multiply-add, or i
 import triton
 import triton.language as tl
 
+from .. import fixed
+
 LOG2E = 1.4426950408889634
 TILE = 16  # outputs of a tile and sources of a block; 32 take minutes to compile
 WINDOW = 2 * TILE - 1  # durations between a block of sources and a tile of outputs
-NEVER = -(2**61)  # forbidden, in both semirings: finite, so that differences are never NaN
-FLOOR = -(2**60)  # scores at or below it are forbidden
+NEVER = fixed.NEVER  # forbidden, in both semirings: finite, so that differences are never NaN
+FLOOR = fixed.FLOOR  # scores at or below it are forbidden
 DEEP = -(2**29)  # int32 work saturates here; a maximum above it has met no saturated term
 DARK = -1e30  # forbidden among 32-bit differences
 # Every lost product is below 2^-126 of its reference, so a sum above this is exact to rounding.

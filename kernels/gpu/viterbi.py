@@ -11,6 +11,7 @@ from ..resolve import Layout, Leaves
 from ..results import Report, Segments
 from .chunks import Batch, Chunks
 from .inputs import fixed_batch, infeasible, law_and_grammar, plan_for
+from .meeting import joined
 from .tiles import FLOOR, NEVER
 from .trace import Rows, TraceModel, trace
 
@@ -23,11 +24,9 @@ def best(leaves: Leaves, layout: Layout, options: Options, memory: int | None) -
     chunks = Chunks(batch, plan, 1)
     chunks.settle()
     constants = chunks.constants(0)
-    closing, scores = close(chunks, constants, tables)
     model = trace_model(batch, tables)
-    table = torch.from_numpy(
-        np.stack([chunks.item, chunks.left, chunks.right, chunks.boundary_row + chunks.left], 1)
-    ).to(batch.device)
+    closing, scores = close(chunks, constants, model)
+    table = torch.from_numpy(chunks.table()).to(batch.device)
     assert chunks.rows is not None
     rows = chunks.rows[0]
     found = trace(
@@ -63,27 +62,22 @@ def trace_model(batch: Batch, tables: list[Tables]) -> TraceModel:
     )
 
 
-def close(chunks: Chunks, constants: Tensor, tables: list[Tables]) -> tuple[Tensor, Tensor]:
+def close(chunks: Chunks, constants: Tensor, model: TraceModel) -> tuple[Tensor, Tensor]:
     """Return (B, 4) cursors of the best ends on the items' common scales (see `trace`), and (B,) scores in nats."""
     batch = chunks.batch
-    last = np.flatnonzero(chunks.outer[1])
-    ends = chunks.ends.at(torch.from_numpy(last).to(batch.device))
-    shift = constants[torch.from_numpy(last).to(batch.device)]
+    last = torch.from_numpy(np.flatnonzero(chunks.outer[1])).to(batch.device)
+    ends, shift = chunks.ends.at(last), constants[last]
     lengths = torch.from_numpy(batch.layout.lengths).to(batch.device)
     if batch.x.right == "exact":
         finish = chunks.closing_scores(batch.leaves.finish)
-        whole = torch.where((ends.alpha > FLOOR) & (finish > FLOOR), ends.alpha + finish, NEVER)
-        best, label = whole.max(1)  # the first of equals
+        best, label = joined(ends.alpha, finish).max(1)  # the first of equals
         target = ends.alpha.gather(1, label[:, None])[:, 0] + shift
         way = torch.zeros_like(label)
     else:
-        assert tables[0].leave is not None
-        leave = torch.from_numpy(fixed.integers(tables[0].leave)).to(batch.device)
-        law = by_age(leave, batch)
-        offers = torch.where((ends.open > FLOOR) & (law > FLOOR), ends.open + law, NEVER).amax(1)
-        if batch.x.left == "censored":
-            both = torch.from_numpy(fixed.integers(np.stack([t.both for t in tables]))).to(batch.device)
-            offers = torch.maximum(offers, spanning(batch, both) - shift[:, None])
+        assert model.leave is not None
+        offers = joined(ends.open, by_age(model.leave, batch)).amax(1)
+        if model.both is not None:
+            offers = torch.maximum(offers, spanning(batch, model.both) - shift[:, None])
         best, label = offers.max(1)
         target = best + shift
         way = torch.ones_like(label)
