@@ -48,7 +48,8 @@ class Gradient(torch.autograd.Function):
         ctx.save_for_backward(weight, *leaves)
         kernels = backend(leaves[0].device)
         _, gradients = kernels.gradients(Leaves(*leaves), layout, options, tuple(True for _ in leaves))
-        return kernels.weigh(gradients, weight, Leaves(*leaves))
+        weighed = kernels.weigh(gradients, weight, Leaves(*leaves))
+        return tuple(torch.zeros_like(x) if g is None else g for g, x in zip(weighed, leaves, strict=True))
 
     @staticmethod
     @torch.autograd.function.once_differentiable

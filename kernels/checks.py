@@ -142,10 +142,11 @@ def check_shapes(p: Potentials) -> None:
 
 def check_values(p: Potentials) -> None:
     """Raise at the first NaN or +inf that the model can see, naming tensor, batch item and position."""
-    for name, tensor in _tensors(p).items():
-        x = tensor.detach()
-        # one reduction finds both: NaN propagates through max
-        if bool(x.amax() < torch.inf):
+    named = {name: x.detach() for name, x in _tensors(p).items()}
+    # one reduction finds both, since NaN propagates through max; and one wait for the device
+    tops = torch.stack([x.amax().double() for x in named.values()]).tolist()
+    for (name, x), top in zip(named.items(), tops, strict=True):
+        if top < torch.inf:
             continue
         bad = torch.isnan(x) | (x == torch.inf)
         along = name == "emissions" or name.startswith("boundaries")

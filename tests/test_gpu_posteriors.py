@@ -12,7 +12,9 @@ from larger import larger, long_tail
 pytest.importorskip("triton")
 
 from semiseg.kernels.cpu.marginals import Smoother, Wanted
+from semiseg.kernels.edges import continued
 from semiseg.kernels.gpu import changes, durations, posteriors
+from semiseg.kernels.gpu.pieces import Table, table_of
 from semiseg.kernels.gpu.tiles import LOG2E, NEVER
 from semiseg.kernels.plan import Plan
 from semiseg.kernels.potentials import Boundary, Potentials
@@ -29,7 +31,7 @@ class Scores(NamedTuple):
     alpha: torch.Tensor
     f: torch.Tensor
     beta: torch.Tensor
-    chunks: torch.Tensor  # (n, 4)
+    chunks: Table
     Z: torch.Tensor  # (n,)
     shares: torch.Tensor  # (n, C)
     alpha_at_a: torch.Tensor  # (n, C)
@@ -88,6 +90,7 @@ def scores_of(leaves: Leaves, layout: Layout, cut: int) -> Scores:
     given = {name: torch.from_numpy(table[name]).to(DEVICE) for name in Scores._fields if name in table}
     for name in ("h", "alpha", "f", "beta"):
         given[name] = given[name].reshape(-1, C)
+    given["chunks"] = table_of(table["chunks"], DEVICE)
     return Scores(
         **(given | {name: table[name] for name in ("start", "end", "position", "kinds")}),
         emissions=leaves.emissions.to(DEVICE),
@@ -151,7 +154,9 @@ def compare(leaves: Leaves, layout: Layout, cut: int, dtype=torch.float64, **opt
     check(found, s.transitions, COUNT, COUNT)
     tails = leaves.tail.numpy() > -np.inf
     model = durations.lists(layout.longest, np.where(tails, layout.period, 0), DEVICE)
-    law = durations.continued(leaves.durations.to(DEVICE) * LOG2E, leaves.tail.to(DEVICE) * LOG2E, model)
+    A = int(layout.longest.max()) + int(model.period.max())
+    law = continued(leaves.durations.numpy(), layout.longest, leaves.tail.numpy(), layout.period, A) * LOG2E
+    law = torch.from_numpy(np.maximum(law, NEVER)).to(DEVICE)
     counts, steps = durations.durations(
         s.h, s.beta, s.emissions, s.chunks, *Z, s.open_left, s.open_right, model, law, leaves.tail.to(DEVICE) * LOG2E,
         forbidden=bool((s.emissions == -torch.inf).any()), scan=16, **options,
@@ -202,7 +207,7 @@ def test_normalisers_and_anchors_that_drift():
     s = s._replace(h=s.h.clone(), alpha=s.alpha.clone())
     drift, error = 0.37, 1e-3
     position, open_right, ZR = s.position.copy(), s.closing.clone(), s.Z + drift
-    for i, (_, a, b, row) in enumerate(s.chunks.tolist()):
+    for i, (_, a, b, row) in enumerate(s.chunks.host.tolist()):
         along = torch.arange(b - a + 1, device=DEVICE)[:, None] / (b - a)
         s.h[row : row + b - a] += drift * along[:-1]
         s.alpha[row + 1 : row + b - a + 1] += drift * along[1:]
@@ -216,7 +221,7 @@ def test_normalisers_and_anchors_that_drift():
     closing = posteriors.rows(
         s.h, s.alpha, s.f, s.beta, s.chunks, s.Z, ZR, position=out, shares=s.shares, open_right=open_right
     )
-    check(closing, np.full(len(s.chunks), error), POSTERIOR)
+    check(closing, np.full(len(s.chunks.host), error), POSTERIOR)
     allowed = np.isfinite(leaves.emissions.numpy())
     check(out * torch.from_numpy(allowed).to(DEVICE), np.where(allowed, position, 0), POSTERIOR)
 

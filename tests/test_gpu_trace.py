@@ -16,6 +16,7 @@ from semiseg.kernels.cpu.chunks import Chunks
 from semiseg.kernels.cpu.directions import Direction
 from semiseg.kernels.cpu.trace import close_max
 from semiseg.kernels.cpu.viterbi import Path, _both, max_laws, viterbi_item
+from semiseg.kernels.gpu.pieces import table_of
 from semiseg.kernels.gpu.quantise import bounds, quantised_emissions
 from semiseg.kernels.gpu.trace import Rows, TraceModel, trace
 from semiseg.kernels.plan import Plan
@@ -89,12 +90,18 @@ def rows_of(items: list[Forward], leaves: Leaves, origin: int) -> Rows:
         scores[b, : edges[-1]] = f.direction.scores(0, edges[-1])
     lengths = torch.tensor([f.closing[1] for f in items])
     slope = torch.from_numpy(fixed.slopes(f.direction.source))
-    q = quantised_emissions(leaves.emissions.to(DEVICE), slope, origin, lengths)
+    q = quantised(leaves.emissions.to(DEVICE), slope, origin, lengths)
     flat = [torch.from_numpy(a.reshape(B * (T + 1), -1)) for a in (alpha, h)]
     columns = torch.from_numpy(scores.reshape(B * (T + 1), scores.shape[2]))
     constants = torch.tensor([c for f in items for c in f.constants])
-    made = *flat, q, columns, torch.tensor(chunks), constants
-    return Rows(*(a.to(DEVICE) for a in made))
+    alpha, h, q, columns, constants = (a.to(DEVICE) for a in (*flat, q, columns, constants))
+    return Rows(alpha, h, q, columns, table_of(np.array(chunks), DEVICE), constants)
+
+
+def quantised(emissions, slope, origin: int, lengths) -> torch.Tensor:
+    """Emissions in units, narrow where they fit."""
+    highest = bounds(emissions, lengths)[1].max() + slope.abs().max()
+    return quantised_emissions(emissions, slope, origin, lengths, float(highest))
 
 
 def check(potentials: Potentials, chunks: int, warm_up: int, lookahead: int | None = None) -> tuple[int, int]:
@@ -185,7 +192,7 @@ def test_emissions_are_those_of_the_cpu(dtype, T, C, origin, scale):
     lengths = torch.tensor([T, max(1, T - 5)])
     garbage = emissions.clone()
     garbage[1, int(lengths[1]) :] = torch.nan
-    q = quantised_emissions(garbage.to(DEVICE), torch.from_numpy(slope), origin, lengths)
+    q = quantised(garbage.to(DEVICE), torch.from_numpy(slope), origin, lengths)
     assert q.dtype == (torch.int64 if float(emissions[emissions > -torch.inf].abs().max()) >= 16_000 else torch.int32)
     for b, length in enumerate(lengths.tolist()):
         expected = on_the_cpu(emissions[b, :length], slope, origin)
@@ -196,7 +203,7 @@ def test_emissions_are_those_of_the_cpu(dtype, T, C, origin, scale):
 
 def test_huge_emissions_and_any_layout_in_memory():
     emissions = random_emissions(0, (1, 64, 4), 1e11).transpose(1, 2).contiguous().transpose(1, 2)
-    q = quantised_emissions(emissions.to(DEVICE), torch.zeros(4), 1, torch.tensor([64]))
+    q = quantised(emissions.to(DEVICE), torch.zeros(4), 1, torch.tensor([64]))
     found = q[0].cpu().numpy()
     expected = on_the_cpu(emissions[0].contiguous(), np.zeros(4), 1)
     np.testing.assert_array_equal(np.where(found == torch.iinfo(q.dtype).min, fixed.NEVER, found), expected)

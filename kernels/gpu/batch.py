@@ -9,7 +9,6 @@ from torch import Tensor
 from ..cpu import batch as cpu
 from ..cpu.batch import Asked, Options
 from ..devices import moved, say_once, within_memory
-from ..edges import virtual_phases
 from ..expansion import contract
 from ..resolve import Layout, Leaves
 from ..results import Marginals, Report, Segments
@@ -18,16 +17,16 @@ from .viterbi import best
 
 
 class Gradients(NamedTuple):
-    """The derivative of every item's log Z for each leaf, on the device (see `resolve.Leaves`)."""
+    """The derivative of every item's log Z for each leaf that needs it, on the device (see `resolve.Leaves`)."""
 
-    emissions: Tensor  # (B, T, C) position posteriors
-    durations: Tensor  # (B, K + 1, C)
-    tail: Tensor  # (B, C)
-    transitions: Tensor  # (B, P, C, C)
-    scores: Tensor  # (B, T + 1, n)
-    first: Tensor  # (B, P, C)
-    begin: Tensor  # (B, C)
-    finish: Tensor  # (B, C)
+    emissions: Tensor | None  # (B, T, C) position posteriors
+    durations: Tensor | None  # (B, K + 1, C)
+    tail: Tensor | None  # (B, C)
+    transitions: Tensor | None  # (B, P, C, C)
+    scores: Tensor | None  # (B, T + 1, n)
+    first: Tensor | None  # (B, P, C)
+    begin: Tensor | None  # (B, C)
+    finish: Tensor | None  # (B, C)
 
 
 @within_memory
@@ -50,46 +49,36 @@ def log_partitions(leaves: Leaves, layout: Layout, options: Options, memory: int
 def gradients(
     leaves: Leaves, layout: Layout, options: Options, needs: tuple[bool, ...], memory: int | None = None
 ) -> tuple[Tensor, Gradients]:
-    """Return (B,) log partitions and their gradients (zeros where not needed)."""
+    """Return (B,) log partitions and their gradients."""
     need = dict(zip(Leaves._fields, needs, strict=True))
     smoother = Smoother(leaves, layout, options, memory)
     dtype = torch.float64 if leaves.emissions.dtype == torch.float64 else torch.float32
-    wanted = {"position": True, "kinds": need["scores"]}
-    outputs = smoother.outputs(wanted, dtype)
-    transitions, counts, steps, _ = smoother.combine(outputs, need["transitions"], need["durations"] or need["tail"])
+    outputs = smoother.outputs({"position": need["emissions"], "kinds": need["scores"]}, dtype)
+    sums = smoother.combine(outputs, need["transitions"], need["durations"] or need["tail"])
     smoother.check()
-    B, device = len(layout.lengths), leaves.emissions.device
-    begin, finish = torch.zeros_like(leaves.begin), torch.zeros_like(leaves.finish)
-    first = torch.zeros(B, *leaves.first.shape, dtype=torch.float64, device=device)
-    c, x = smoother.chunks, smoother.batch.x
-    if x.left == "exact":
-        begin = smoother.shares[torch.from_numpy(np.flatnonzero(c.outer[0])).to(device)]
-    elif need["first"]:
-        for item in range(B):
-            entry, ring, folded = smoother.edge_rows(item)
-            own = virtual_phases(ring, folded, x.first, x.longest, x.tail, x.period, x.origin)
-            own[x.origin % len(own)] += entry
-            first[item] = torch.from_numpy(own).to(device)
-    if x.right == "exact":
-        last = torch.from_numpy(np.flatnonzero(c.outer[1])).to(device)
-        finish = smoother.finishing(last)
-    kinds = outputs.kinds
-    if kinds is None:
-        kinds = torch.zeros_like(leaves.scores, dtype=dtype)
-    assert outputs.position is not None
-    return smoother.log_partition, Gradients(outputs.position, counts, steps, transitions, kinds, first, begin, finish)
+    begin = finish = first = None
+    x = smoother.batch.x
+    if need["begin"] and x.left == "exact":
+        begin = smoother.beginning()
+    if need["finish"] and x.right == "exact":
+        finish = smoother.finishing()
+    if need["first"] and x.left == "censored":
+        first = smoother.first()
+    found = outputs.position, sums.durations, sums.tail_steps, sums.transitions, outputs.kinds, first, begin, finish
+    return smoother.log_partition, Gradients(*found)
 
 
-def weigh(items: Gradients, weight: Tensor, leaves: Leaves) -> tuple[Tensor, ...]:
+def weigh(items: Gradients, weight: Tensor, leaves: Leaves) -> tuple[Tensor | None, ...]:
     """Return the items' gradients as tensors like the leaves, each item times its weight."""
-    out = []
+    out: list[Tensor | None] = []
     for field, leaf in zip(Leaves._fields, leaves, strict=True):
         x = getattr(items, field)
-        w = weight.detach().to(x.dtype).view(-1, *[1] * (x.ndim - 1))
-        x = x * w
-        if field in ("durations", "tail", "transitions", "first"):
-            x = x.sum(0)
-        out.append(x.to(leaf.dtype))
+        if x is not None:
+            w = weight.detach().to(x.dtype)
+            shared = field in ("durations", "tail", "transitions", "first")
+            x = torch.tensordot(w, x, 1) if shared else x * w.view(-1, *[1] * (x.ndim - 1))
+            x = x.to(leaf.dtype)
+        out.append(x)
     return tuple(out)
 
 
@@ -116,13 +105,13 @@ def marginals(
     smoother = Smoother(leaves, layout, options, memory)
     wanted = {name: name in want for name in ("start", "end", "position")} | {"kinds": "boundaries" in want}
     outputs = smoother.outputs(wanted, dtype)
-    transitions, counts, steps, closing = smoother.combine(
-        outputs, "transitions" in want and not by_duration, "durations" in want or by_duration
-    )
+    sums = smoother.combine(outputs, "transitions" in want and not by_duration, "durations" in want or by_duration)
     smoother.check()
+    transitions = sums.transitions
     if by_duration:  # durations of "c entered from c'", but the first segments' own labels
-        transitions = counts.reshape(B, -1, labels, labels + 1)[..., :labels].transpose(2, 3)
-    own = lambda x: x if L == labels else contract(x, label.to(x.device), labels)  # noqa: E731
+        assert sums.durations is not None
+        transitions = sums.durations.reshape(B, -1, labels, labels + 1)[..., :labels].transpose(2, 3)
+    own = lambda x: x if L == labels or x is None else contract(x, label.to(x.device), labels)  # noqa: E731
     start, end = outputs.start, outputs.end
     # what begins (ends) at a censored end began (ends) somewhere beyond it
     if start is not None and layout.left == "censored":
@@ -132,13 +121,13 @@ def marginals(
     split = np.diff(layout.columns).tolist()
     return Marginals(
         log_partition=smoother.log_partition,
-        start=None if start is None else own(start),
-        end=None if end is None else own(end),
-        position=None if outputs.position is None else own(outputs.position),
+        start=own(start),
+        end=own(end),
+        position=own(outputs.position),
         transitions=transitions if "transitions" in want else None,
-        durations=own(counts) if "durations" in want else None,
-        tail_steps=own(steps) if "durations" in want else None,
+        durations=own(sums.durations) if "durations" in want else None,
+        tail_steps=own(sums.tail_steps) if "durations" in want else None,
         boundaries=None if outputs.kinds is None else outputs.kinds.split(split, -1),
         calls=calls,
-        report=smoother.report(closing),
+        report=smoother.report(sums.closing),
     )

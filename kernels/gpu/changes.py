@@ -4,6 +4,7 @@ Only changes that are allowed are visited, as one flat list a phase. Sums by typ
 same change is worked out once for the transitions and once a map: no two programs add to one number.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,8 @@ import triton.language as tl
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .pieces import add_float32, by_item, chunk_at, longest, normaliser, on_host
+from .model import packed
+from .pieces import Table, add_float32, by_item, chunk_at, normaliser
 from .tiles import LOG2E, NEVER
 
 _LOG2E, _NEVER = tl.constexpr(LOG2E), tl.constexpr(float(NEVER))
@@ -40,44 +42,51 @@ class Arcs(NamedTuple):
 def arcs(arc_source: NDArray, arc_score: NDArray, arc_types: NDArray, n: int, device: torch.device | str) -> Arcs:
     """Return the lists of a model with n boundary types.
 
-    `arc_source` (P, D, C), -1: none; `arc_score` (P, D, C) log2; `arc_types` (P, D, C, M), -1: none.
+    `arc_source` (P, D, C) int32, -1: none; `arc_score` (P, D, C) log2; `arc_types` (P, D, C, M) int32, -1: none.
     """
-    P, _, C = arc_source.shape
-    M = arc_types.shape[3]
+    lists, flat, columns = _lists(arc_source.tobytes(), arc_types.tobytes(), arc_types.shape, n, torch.device(device))
+    given = np.append(np.maximum(arc_score, NEVER), NEVER)  # the last one for padding
+    score, column_score = packed([given[flat], given[columns]], torch.device(device))
+    return lists._replace(score=score, column_score=column_score)
+
+
+@lru_cache(64)  # a training run asks for the same lists at every step
+def _lists(
+    source_: bytes, types_: bytes, shape: tuple[int, ...], n: int, device: torch.device
+) -> tuple[Arcs, NDArray, NDArray]:
+    """Return the lists without scores, and where those of (P, N) and (P, E, n) stand in the model's, -1: padding."""
+    P, _, C, M = shape
+    source = np.frombuffer(source_, np.int32).reshape(shape[:3])
+    types = np.frombuffer(types_, np.int32).reshape(shape)
     every = []
     for p in range(P):
-        d, c = np.nonzero(arc_source[p] >= 0)
-        order = np.lexsort((arc_source[p, d, c], c))
+        d, c = np.nonzero(source[p] >= 0)
+        order = np.lexsort((source[p, d, c], c))
         every.append((d[order], c[order]))
     N = max(1, max(len(d) for d, _ in every))
-    counts = [np.bincount(arc_types[p, d, c].ravel() + 1, minlength=n + 1)[1:] for p, (d, c) in enumerate(every)]
+    counts = [np.bincount(types[p, d, c].ravel() + 1, minlength=n + 1)[1:] for p, (d, c) in enumerate(every)]
     heights = np.max(counts, 0, initial=0)
     E = max(1, int(heights.max(initial=0)))
-    flat = _lists((P, N), M)
-    columns = _lists((P, E, n), M)
-    take, place = [], []
+    flat, columns = np.full((P, N), -1), np.full((P, E, n), -1)
+    places = np.arange(source.size).reshape(source.shape)
     for p, (d, c) in enumerate(every):
-        _put(flat, (p, np.arange(len(d))), (arc_source, arc_score, arc_types), (p, d, c))
-        take.append(p * N + np.arange(len(d)))
-        place.append((p * C + arc_source[p, d, c].astype(np.int64)) * C + c)
+        flat[p, : len(d)] = places[p, d, c]
         for k in range(n):
-            of = (arc_types[p, d, c] == k).any(-1)
-            _put(columns, (p, np.arange(of.sum()), k), (arc_source, arc_score, arc_types), (p, d[of], c[of]))
+            of = (types[p, d, c] == k).any(-1)
+            columns[p, : of.sum(), k] = places[p, d[of], c[of]]
     loads = np.array([heights[i : i + COLUMNS].max() for i in range(0, n, COLUMNS)], np.int32)
-    fields = *flat, *columns, loads, np.concatenate(take), np.concatenate(place)
-    return Arcs(*(torch.from_numpy(x).to(device) for x in fields))
+    take = np.flatnonzero(flat >= 0)
+    real = flat.reshape(-1)[take]
+    place = (take // N * C + source.reshape(-1)[real]) * C + real % C
 
+    def listed(at: NDArray) -> list[NDArray]:
+        """Return source, target, no score yet, types."""
+        known = (at >= 0).astype(np.int32)
+        kinds = np.where(known[..., None], types.reshape(source.size, M)[at], -1)
+        return [source.reshape(-1)[at] * known, (at % C).astype(np.int32) * known, np.zeros(0), kinds]
 
-def _lists(shape: tuple[int, ...], M: int) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """Return room for sources, targets, scores and types of changes, impossible ones to begin with."""
-    none = np.zeros(shape, np.int32)
-    return none, none.copy(), np.full(shape, float(NEVER)), np.full((*shape, M), -1, np.int32)
-
-
-def _put(lists: tuple[NDArray, ...], at: tuple, arcs: tuple[NDArray, NDArray, NDArray], of: tuple) -> None:
-    """Copy changes into lists."""
-    source, target, score, types = lists
-    source[at], target[at], score[at], types[at] = arcs[0][of], of[2], np.maximum(arcs[1][of], NEVER), arcs[2][of]
+    fields = [*listed(flat), *listed(columns), loads, take, place]
+    return Arcs(*packed(fields, device)), flat, columns
 
 
 @triton.jit
@@ -169,7 +178,7 @@ def kinds_kernel(
 def changes(
     alpha: Tensor,
     f: Tensor,
-    chunks: Tensor,
+    chunks: Table,
     ZL: Tensor,
     ZR: Tensor,
     alpha_at_a: Tensor,
@@ -189,26 +198,24 @@ def changes(
     """
     C, n = f.shape[1], scores.shape[2]
     (P, N, M), E = arcs.types.shape, arcs.column_source.shape[1]
-    table = on_host(chunks)
-    chunks = chunks.to(f.device)
-    pieces = triton.cdiv(longest(table), piece)
+    n_chunks, pieces = len(chunks.host), triton.cdiv(chunks.longest(), piece)
     shape = {"C": C, "P": P, "M": M, "n_types": n, "PIECE": piece}
-    inputs = alpha, alpha_at_a, f, scores, chunks, ZL, ZR
+    inputs = alpha, alpha_at_a, f, scores, chunks.there, ZL, ZR
     if kinds is not None and n > 0:
         block = min(COLUMNS, triton.next_power_of_2(n))
-        kinds_kernel[(len(chunks), pieces, triton.cdiv(n, COLUMNS))](
+        kinds_kernel[(n_chunks, pieces, triton.cdiv(n, COLUMNS))](
             *inputs, arcs.column_source, arcs.column_target, arcs.column_score, arcs.column_types, arcs.loads, kinds,
             origin % P, E=E, BLOCK_T=512 // block, BLOCK_N=block, **shape,
         )  # fmt: skip
     if not transitions:
         return None
     block = min(256, triton.next_power_of_2(N))
-    out = torch.zeros(len(chunks), pieces, P * N, dtype=torch.float64, device=f.device)
-    transitions_kernel[(len(chunks), pieces, P * triton.cdiv(N, block))](
+    out = torch.zeros(n_chunks, pieces, P * N, dtype=torch.float64, device=f.device)
+    transitions_kernel[(n_chunks, pieces, P * triton.cdiv(N, block))](
         *inputs, arcs.source, arcs.target, arcs.score, arcs.types, out, origin % P, pieces,
         N=N, BLOCK_T=1024 // block, BLOCK_N=block, **shape,
     )  # fmt: skip
-    sums = by_item(out.sum(1), table[:, 0], len(scores))
+    sums = by_item(out.sum(1), chunks.host[:, 0], len(scores))
     dense = sums.new_zeros(len(scores), P * C * C)
     dense[:, arcs.place] = sums[:, arcs.take]
     return dense.reshape(-1, P, C, C)

@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .. import fixed
 from ..edges import virtual_rows
 from ..plan import boundaries
 from ..resolve import Layout, Leaves, Sequence
@@ -20,6 +19,7 @@ from ..seams import ENOUGH, Seam, Settled, Verdict, before, settle
 from .advance import Rows, advance_launch
 from .meeting import begin, entries, meet, same_up_to_constant, total_variation
 from .model import Model
+from .pieces import Table, table_of
 from .plan import Plan
 from .states import States, load, new_pool, scores_dtype, unload
 from .tiles import FLOOR, LOG2E, NEVER, TILE
@@ -38,9 +38,13 @@ class Batch:
         x: Sequence,
         emissions: Tensor,
         scores: Tensor,
+        limits: Tensor,
+        ends: tuple[Tensor, Tensor],
         forbidden: bool,
     ):
         self.model, self.leaves, self.layout, self.x = model, leaves, layout, x
+        self.limits = limits  # (B,) lengths
+        self.ends = ends  # (B, C) scores of segments that begin (end) at exact ends
         self.emissions, self.scores = emissions, scores  # (B, T, C), (B, T + 1, columns), as the kernels take them
         self.forbidden = forbidden  # whether any emission is -inf
         self.lengths = [int(n) for n in layout.lengths]
@@ -104,16 +108,22 @@ class Chunks:
             self.rows = self.room(len(batch.lengths) * (T + 1))
         self.settled = Settled(0, 0, 0.0, 0.0)
 
-    def table(self) -> NDArray:
-        """Return (chunks, 4) item, first and last boundary, and the row of the first among those of the batch."""
-        return np.stack([self.item, self.left, self.right, self.boundary_row + self.left], 1)
+    def table(self) -> Table:
+        """Return all chunks, with rows of the batch."""
+        rows = np.stack([self.item, self.left, self.right, self.boundary_row + self.left], 1)
+        return table_of(rows, self.batch.device)
+
+    def at_ends(self, way: int) -> Tensor | slice:
+        """Return which chunks begin where items do."""
+        if self.closed:
+            return slice(None)
+        return torch.from_numpy(np.flatnonzero(self.outer[way])).to(self.batch.device)
 
     def room(self, n: int) -> tuple[Rows, Rows]:
         """Return rows for n boundaries."""
         C, dtype, device = self.batch.model.sizes.labels, self.batch.dtype, self.batch.device
-        empty = lambda n: torch.empty(n, C, dtype=dtype, device=device)  # noqa: E731
-        pairs = [Rows(empty(n), empty(n)) if way < self.ways else Rows(empty(0), empty(0)) for way in (0, 1)]
-        return pairs[0], pairs[1]
+        pairs = [Rows(*torch.empty(2, n, C, dtype=dtype, device=device)) for _ in range(self.ways)]
+        return pairs[0], pairs[-1]  # with one way, nothing goes to the second
 
     def runs(self, way: NDArray, chunk: NDArray, begin: NDArray, length: NDArray, out: NDArray | None) -> Tensor:
         """Return runs of these ways from forward boundaries `begin` on; `out`: rows of those boundaries, None: none."""
@@ -155,8 +165,11 @@ class Chunks:
             runs = self.runs(way[part], chunk[part], begin[part], length[part], out)
             kept = self.room(1) if rows is None else rows
             advance_launch(batch.model, pool, runs, batch.emissions, batch.scores, kept, self.plan.warps)
+            if self.closed:  # what is open there does not matter
+                ends.append(States(pool.alpha, pool.entry, pool.alpha.new_empty(n, 0, pool.alpha.shape[1]), pool.first))
+                continue
             stand = torch.from_numpy(np.stack([length[part], begin[part] + length[part]])).to(batch.device)
-            ends.append(unload(batch.model, pool, stand[0], stand[1], self.closed))
+            ends.append(unload(batch.model, pool, stand[0], stand[1]))
         return ends[0] if len(ends) == 1 else States(*(torch.cat(x) for x in zip(*ends, strict=True)))
 
     def again(self, chunk: NDArray, rows: tuple[Rows, Rows], first: int) -> None:
@@ -172,17 +185,10 @@ class Chunks:
         index = torch.from_numpy(way).to(self.batch.device)
         states = States(*(torch.cat(x)[index] for x in zip(*parts, strict=True)))
         x, item = self.batch.layout, torch.from_numpy(self.item[chunk]).to(self.batch.device)
-        for w, (edge, given) in enumerate(((x.left, self.batch.leaves.begin), (x.right, self.batch.leaves.finish))):
+        for w, (edge, given) in enumerate(zip((x.left, x.right), self.batch.ends, strict=True)):
             if edge == "exact" and w < self.ways:
-                states.entry[index == w] = self.closing_scores(given)[item[index == w]]
+                states.entry[index == w] = given[item[index == w]]
         return states
-
-    def closing_scores(self, given: Tensor) -> Tensor:
-        """Return (B, C) scores of exact ends as the kernels take them."""
-        if self.batch.model.fixed:
-            return torch.from_numpy(fixed.integers(fixed.units(given.detach().cpu().numpy()))).to(self.batch.device)
-        x = given.detach().to(self.batch.device, torch.float64) * LOG2E
-        return torch.where(x > FLOOR, x, NEVER)
 
     def settle(self) -> None:
         """Run every chunk, then repair until all seams agree."""
@@ -290,8 +296,7 @@ class Chunks:
     def _closed_starts(self) -> States:
         """Return the states of sequences in one piece, between exact ends: nothing but how segments may start."""
         C = self.batch.model.sizes.labels
-        given = (self.batch.leaves.begin, self.batch.leaves.finish)[: self.ways]
-        entry = self.closing_scores(torch.cat(given) if self.ways > 1 else given[0])
+        entry = torch.cat(self.batch.ends[: self.ways])
         never = torch.full_like(entry, NEVER)
         return States(never, entry, entry.new_empty(len(entry), 0, C), never)
 

@@ -21,7 +21,7 @@ import triton.language as tl
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .pieces import add_float32, by_item, chunk_at, normaliser, on_host
+from .pieces import Table, add_float32, by_item, chunk_at, normaliser
 from .tiles import LOG2E, NEVER
 
 _LOG2E, _NEVER = tl.constexpr(LOG2E), tl.constexpr(float(NEVER))
@@ -62,20 +62,6 @@ def _lists(longest_: tuple[int, ...], period_: tuple[int, ...], device: torch.de
     tailed = [(c, longest[c], period[c]) for c in np.flatnonzero(period)]
     give = lambda x, width: torch.tensor(x, dtype=torch.int32, device=device).reshape(-1, width)  # noqa: E731
     return Lists(longest, period, give(tailed, 3), tuple(give(w, 4) for w in work), torch.from_numpy(steps).to(device))
-
-
-def continued(durations: Tensor, tail: Tensor, model: Lists) -> Tensor:
-    """Return (A + 1, C) log2 durations, one period of the tail behind each label's longest, never -inf.
-
-    `durations` (rows, C) and `tail` (C,) in log2; `tail` is read where there is one.
-    """
-    A = model.steps.shape[0] - 1
-    K, p = (torch.from_numpy(x).to(durations.device) for x in (model.longest, model.period))
-    k = torch.arange(A + 1, device=durations.device)[:, None]
-    beyond = (k > K) & (k <= K + p)
-    out = durations.gather(0, (k - beyond * p).clamp(0, durations.shape[0] - 1).expand(-1, durations.shape[1]))
-    out = torch.where(beyond, out + tail, out)
-    return torch.where((k > 0) & (k <= K + p), out, NEVER).clamp(min=NEVER)
 
 
 @triton.jit
@@ -267,7 +253,7 @@ def durations(
     h: Tensor,
     beta: Tensor,
     emissions: Tensor,
-    chunks: Tensor,
+    chunks: Table,
     ZL: Tensor,
     ZR: Tensor,
     open_left: Tensor,
@@ -284,41 +270,41 @@ def durations(
 
     `emissions` (B, T, C) in nats; `forbidden`: whether any of them is -inf. `open_left`, `open_right`
     [n_chunks, A, C], A = K + the longest period: what is open at a chunk's first boundary by age, and what may end
-    behind its last one, ages beyond a label's longest standing for all older ones of their residue. `table` comes
-    from `continued`, `tail` (C,) is in log2. Hidden lengths at censored edges are the caller's.
+    behind its last one, ages beyond a label's longest standing for all older ones of their residue. `table` (., C) are
+    durations in log2, one period of the tail behind each label's longest, `tail` (C,) is too. Hidden lengths at
+    censored edges are the caller's.
     """
     rows, C = h.shape
     A = open_left.shape[1]
-    host = on_host(chunks)
-    chunks = chunks.to(h.device)
+    n, there = len(chunks.host), chunks.there
     wide: dict[str, Any] = {"dtype": torch.float64, "device": h.device}
     g, G = torch.empty(C, rows, **wide), torch.empty(C, rows, **wide)
     low = torch.empty((C, rows) if forbidden else (1,), dtype=torch.int32, device=h.device)
-    total = torch.empty(len(chunks), C, **wide)
+    total = torch.empty(n, C, **wide)
     block_c = min(16, triton.next_power_of_2(C))
-    relative_kernel[(len(chunks), triton.cdiv(C, block_c))](
-        h, beta, emissions, chunks, ZL, ZR, g, G, low, total, rows,
+    relative_kernel[(n, triton.cdiv(C, block_c))](
+        h, beta, emissions, there, ZL, ZR, g, G, low, total, rows,
         C=C, BLOCK_T=1024 // block_c, BLOCK_C=block_c, FORBIDDEN=forbidden,
     )  # fmt: skip
     V, V_left, Q = g, g, G
     if len(model.tailed):
         V, Q = torch.empty_like(g), torch.empty_like(G)
-        V_left = torch.empty(len(chunks), C, A, **wide)
-        tails_kernel[(len(chunks), len(model.tailed), int(model.period.max()))](
-            g, G, low, total, open_left, open_right, tail, model.tailed, chunks, ZL, ZR, V, V_left, Q, rows,
+        V_left = torch.empty(n, C, A, **wide)
+        tails_kernel[(n, len(model.tailed), int(model.period.max()))](
+            g, G, low, total, open_left, open_right, tail, model.tailed, there, ZL, ZR, V, V_left, Q, rows,
             C=C, A=A, BLOCK=scan, FORBIDDEN=forbidden,
         )  # fmt: skip
     left = open_left.transpose(1, 2).contiguous()
-    shares = stretches(host, max(1, PROGRAMS // max(len(w) for w in model.work)) if parts is None else parts)
+    shares = stretches(chunks.host, max(1, PROGRAMS // max(len(w) for w in model.work)) if parts is None else parts)
     counts = torch.zeros(len(shares), A + 1, C, **wide)
     cut = torch.from_numpy(shares).to(h.device)
     for work, width in zip(model.work, WIDTHS, strict=True):
         if len(work):
             pairs_kernel[(len(shares), len(work))](
-                g, V, G, Q, low, left, V_left, table, chunks, cut, work, counts, rows,
+                g, V, G, Q, low, left, V_left, table, there, cut, work, counts, rows,
                 C=C, A=A, BLOCK_T=TILE // width, BLOCK_K=width, FORBIDDEN=forbidden,
             )  # fmt: skip
-    sums = by_item(counts, host[shares[:, 0], 0], len(emissions))
+    sums = by_item(counts, chunks.host[shares[:, 0], 0], len(emissions))
     steps = (sums * model.steps).sum(1)
     K = int(model.longest.max())
     return (sums * (1 - model.steps))[:, : K + 1], steps

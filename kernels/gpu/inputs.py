@@ -13,19 +13,27 @@ from ..edges import Tables
 from ..errors import InfeasibleError
 from ..resolve import Layout, Leaves, Sequence, sequence
 from .chunks import Batch
-from .model import model_of
+from .model import model_of, packed
 from .plan import Plan, plan
 from .quantise import bounds, quantised_emissions
+from .tiles import LOG2E, NEVER
 
 PLENTY = 1 << 50
 SMALL = 1 << 28  # bytes that are there without asking: asking takes as long as a small batch
 RESERVE = 0.9  # of the free memory is planned for; the allocator needs some of its own
 
 
-def law_and_grammar(leaves: Leaves, layout: Layout, item: int = 0, length: int = 0) -> Sequence:
-    """Return an item without its input: all that edges, laws and grammars need, on the host."""
-    bare = leaves._replace(emissions=leaves.emissions[:, :0], scores=leaves.scores[:, :0])
-    return sequence(bare, layout, item)._replace(emissions=np.empty((length, 0)))
+def bare(leaves: Leaves) -> Leaves:
+    """Return all but the input on the host, fetched in one piece."""
+    small = leaves._replace(emissions=leaves.emissions[:, :0], scores=leaves.scores[:, :0])
+    flat = torch.cat([x.detach().reshape(-1).double() for x in small]).cpu()
+    parts = flat.split([x.numel() for x in small])
+    return Leaves(*(part.view(x.shape) for part, x in zip(parts, small, strict=True)))
+
+
+def law_and_grammar(small: Leaves, layout: Layout, item: int = 0, length: int = 0) -> Sequence:
+    """Return an item of `bare` leaves: all that edges, laws and grammars need."""
+    return sequence(small, layout, item)._replace(emissions=np.empty((length, 0)))
 
 
 def plan_for(
@@ -50,11 +58,6 @@ def _multiprocessors(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count
 
 
-def lengths_of(layout: Layout, device: torch.device) -> Tensor:
-    """Return (B,) lengths on the device."""
-    return torch.from_numpy(layout.lengths).to(device)
-
-
 def largest(x: Tensor, lengths: Tensor) -> tuple[list[float], list[float], bool]:
     """Return, per item, sum and maximum of a row's largest finite absolute value, and whether anything is -inf."""
     if x.shape[-1] == 0:
@@ -63,22 +66,25 @@ def largest(x: Tensor, lengths: Tensor) -> tuple[list[float], list[float], bool]
     return sums, tops, any(dead)
 
 
-def log_batch(leaves: Leaves, layout: Layout, x: Sequence, warps: int) -> Batch:
+def log_batch(leaves: Leaves, small: Leaves, layout: Layout, x: Sequence, warps: int) -> Batch:
     """Return a batch for posteriors."""
     device = leaves.emissions.device
-    lengths = lengths_of(layout, device)
+    ends = (np.maximum(given.numpy() * LOG2E, NEVER) for given in (small.begin, small.finish))
+    lengths, begin, finish = packed([layout.lengths, *ends], device)
     sums, _, forbidden = largest(leaves.emissions.detach(), lengths)
     _, scores, _ = largest(leaves.scores.detach(), lengths + 1)
     fixed.check_magnitude(x, max(sums), max(scores), int(layout.lengths.max()))
     model = model_of(x, None, 32 * warps, device)
     emissions, evidence = leaves.emissions.detach().contiguous(), leaves.scores.detach().contiguous()
-    return Batch(model, leaves, layout, x, emissions, evidence, forbidden)
+    return Batch(model, leaves, layout, x, emissions, evidence, lengths, (begin, finish), forbidden)
 
 
-def fixed_batch(leaves: Leaves, layout: Layout, x: Sequence, warps: int) -> tuple[Batch, list[Tables]]:
+def fixed_batch(leaves: Leaves, small: Leaves, layout: Layout, x: Sequence, warps: int) -> tuple[Batch, list[Tables]]:
     """Return a batch for the best segmentations, and every item's edge tables."""
     device = leaves.emissions.device
-    lengths = lengths_of(layout, device)
+    ends = (fixed.integers(fixed.units(given.numpy())) for given in (small.begin, small.finish))
+    slope = fixed.slopes(x)
+    lengths, begin, finish, slopes = packed([layout.lengths, *ends, slope], device)
     sums, tops, forbidden = largest(leaves.emissions.detach(), lengths)
     _, scores, _ = largest(leaves.scores.detach(), lengths + 1)
     xq, tables = fixed.quantised(x)
@@ -87,11 +93,12 @@ def fixed_batch(leaves: Leaves, layout: Layout, x: Sequence, warps: int) -> tupl
         every = [fixed.quantised(x._replace(emissions=np.empty((int(n), 0))))[1] for n in layout.lengths]
     for item, length in enumerate(layout.lengths):
         fixed.check_range(x, xq, every[item], sums[item], scores[item], int(length))
-    slope = torch.from_numpy(fixed.slopes(x)).to(device)
-    emissions = quantised_emissions(leaves.emissions.detach(), slope, layout.origin, lengths, max(tops))
+    highest = max(tops) + float(np.abs(slope).max())
+    emissions = quantised_emissions(leaves.emissions.detach(), slopes, layout.origin, lengths, highest)
     units = (leaves.scores.detach().double() / fixed.UNIT).round()
     quantised = torch.where(units > fixed.FLOOR, units, fixed.NEVER).long()
-    return Batch(model_of(xq, tables, 32 * warps, device), leaves, layout, xq, emissions, quantised, forbidden), every
+    model = model_of(xq, tables, 32 * warps, device)
+    return Batch(model, leaves, layout, xq, emissions, quantised, lengths, (begin, finish), forbidden), every
 
 
 def infeasible(leaves: Leaves, layout: Layout, item: int) -> InfeasibleError:

@@ -1,5 +1,7 @@
 """What the kernels read besides the input: the duration law cut into windows, items and lists of allowed changes."""
 
+import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -74,9 +76,10 @@ def model_of(x: Sequence, tables: Tables | None, threads: int, device: torch.dev
     lengths = np.maximum(TILE * d[:, None] + 1 + np.arange(WINDOW) - (TILE - 1), 0)  # (reach + 1, WINDOW)
     window = law[lengths]
     top = window.max(1)
-    relative = np.where(np.isneginf(window), -np.inf, window - np.where(np.isneginf(top), 0, top)[:, None])
-    outputs = np.stack([~np.isneginf(window[:, j : j + TILE]).all(1) for j in range(TILE)], 1)
-    mask = (outputs * (1 << np.arange(TILE))[:, None]).sum(1)
+    relative = window - np.where(top > -np.inf, top, 0)[:, None]
+    # output j is reached by any of TILE durations from j on: differences of running counts
+    counts = np.concatenate([np.zeros((reach + 1, 1, C), int), np.cumsum(window > -np.inf, 1)], 1)
+    mask = ((counts[:, TILE:] > counts[:, :TILE]) * (1 << np.arange(TILE))[:, None]).sum(1)
     nearest = x.longest + period  # the row behind the window that is p - i behind K
     rows = np.zeros((folds, TILE, C))
     for i in range(folds):
@@ -87,18 +90,17 @@ def model_of(x: Sequence, tables: Tables | None, threads: int, device: torch.dev
     enter = np.full((1, C), -np.inf) if tables is None or tables.enter is None else tables.enter
 
     def score(a: NDArray) -> NDArray:
-        return fixed.integers(a) if integer else np.where(np.isneginf(a), float(NEVER), a)
+        return fixed.integers(a) if integer else np.maximum(a, float(NEVER))
 
     def light(a: NDArray) -> NDArray:  # among 32-bit differences
         return fixed.integers(a) if integer else np.maximum(a, DARK).astype(np.float32)
 
     narrow = np.maximum(relative, DEEP).astype(np.int32) if integer else np.exp2(relative).astype(np.float32)
     whole = lambda a: np.asarray(a, np.int32)  # noqa: E731
-    items = items_of((x.longest + TILE - 2 + (period > 0)) // TILE, threads)
+    items = items_of(tuple(((x.longest + TILE - 2 + (period > 0)) // TILE).tolist()), threads)
     ours = (
         light(near), narrow, score(top), whole(mask), score(law), score(rows), score(slope), whole(x.longest),
-        whole(period), score(enter), light(law.T), whole(source), light(np.where(source >= 0, change * scale, -np.inf)),
-        whole(kind),
+        whole(period), score(enter), light(law.T), source, light(np.where(source >= 0, change * scale, -np.inf)), kind,
     )  # fmt: skip
     sent = packed([*items[1:], *ours], device)
     sizes = Sizes(C, K, folds, reach + 1, source.shape[1], source.shape[2], len(x.types))
@@ -114,10 +116,12 @@ def packed(arrays: list[NDArray], device: torch.device) -> list[Tensor]:
     for a, start in zip(arrays, starts, strict=False):
         buffer[start : start + a.nbytes] = np.ascontiguousarray(a).reshape(-1).view(np.uint8)
     sent = torch.from_numpy(buffer).to(device)
-    return [
-        sent[start : start + a.nbytes].view(torch.from_numpy(a[:0]).dtype).view(a.shape)
-        for a, start in zip(arrays, starts, strict=False)
-    ]
+    typed = {a.dtype: sent.view(torch.from_numpy(a[:0]).dtype) for a in {a.dtype: a for a in arrays}.values()}
+    out = []
+    for a, start in zip(arrays, starts, strict=False):
+        strides = [math.prod(a.shape[i + 1 :]) for i in range(a.ndim)]
+        out.append(typed[a.dtype].as_strided(a.shape, strides, start // a.itemsize))
+    return out
 
 
 def arcs(x: Sequence) -> tuple[NDArray, NDArray, NDArray]:
@@ -125,24 +129,38 @@ def arcs(x: Sequence) -> tuple[NDArray, NDArray, NDArray]:
 
     Backwards, row m serves the boundaries whose phase is -m.
     """
-    P, C, _ = x.transitions.shape
-    ways = [(x.transitions, x.types), (x.transitions[-np.arange(P) % P].transpose(0, 2, 1), x.types.transpose(0, 2, 1))]
-    most = max(int((w > -np.inf).sum(1).max(initial=1)) for w, _ in ways)
+    allowed = x.transitions > -np.inf
+    source, entry, kind = _arcs(allowed.tobytes(), x.types.tobytes(), (*allowed.shape[:2], len(x.types)))
+    return source, x.transitions.reshape(-1)[entry], kind
+
+
+@lru_cache(64)  # a training run asks for the same lists at every step
+def _arcs(allowed_: bytes, types_: bytes, shape: tuple[int, int, int]) -> tuple[NDArray, NDArray, NDArray]:
+    """Return the changes with their places in the flat transitions for scores."""
+    P, C, M = shape
+    allowed = np.frombuffer(allowed_, bool).reshape(P, C, C)
+    types = np.frombuffer(types_, np.int64).reshape(M, C, C)
+    place = np.arange(P * C * C).reshape(P, C, C)
+    back = -np.arange(P) % P
+    ways = [(allowed, place, types), tuple(a.transpose(0, 2, 1) for a in (allowed[back], place[back], types))]
+    most = max(int(may.sum(1).max(initial=1)) for may, _, _ in ways)
     D = 1 << (most - 1).bit_length() if most > 1 else 1
-    source = np.full((2, P, D, C), -1)
-    score = np.zeros((2, P, D, C))
-    kind = np.full((2, P, D, C, len(x.types)), -1)
-    for way, (transitions, types) in enumerate(ways):
-        order = np.argsort(transitions == -np.inf, axis=1, kind="stable")[:, :D]  # allowed ones first, in their order
-        score[way, :, : order.shape[1]] = np.take_along_axis(transitions, order, 1)
-        source[way, :, : order.shape[1]] = order
-        kind[way, :, : order.shape[1]] = np.moveaxis(types[:, order, np.arange(C)], 0, -1)
-    source[score == -np.inf] = -1
-    return source, score, kind
+    source = np.full((2, P, D, C), -1, np.int32)
+    entry = np.zeros((2, P, D, C), np.int64)
+    kind = np.full((2, P, D, C, M), -1, np.int32)
+    for way, (may, places, kinds) in enumerate(ways):
+        order = np.argsort(~may, axis=1, kind="stable")[:, :D]  # allowed ones first, in their order
+        n = order.shape[1]
+        entry[way, :, :n] = np.take_along_axis(places, order, 1)
+        source[way, :, :n] = np.where(np.take_along_axis(may, order, 1), order, -1)
+        kind[way, :, :n] = np.moveaxis(kinds[:, order, np.arange(C)], 0, -1)
+    return source, entry, kind
 
 
-def items_of(blocks: NDArray, threads: int) -> tuple[int, NDArray, NDArray, NDArray, NDArray]:
+@lru_cache(64)  # a training run asks for the same lists at every step
+def items_of(blocks_: tuple[int, ...], threads: int) -> tuple[int, NDArray, NDArray, NDArray, NDArray]:
     """Return the fields of Items: every label's blocks of durations, dealt out so that the longest share is short."""
+    blocks = np.array(blocks_)
     best = None
     for width in (1, 2, 4):
         LANES = threads * width

@@ -1,13 +1,28 @@
 """How chunks are shared out to programs, and how what the programs leave behind is added up."""
 
-from typing import Any
+from typing import NamedTuple
 
-import numpy as np
 import torch
 import triton
 import triton.language as tl
 from numpy.typing import NDArray
 from torch import Tensor
+
+
+class Table(NamedTuple):
+    """Chunks: (n, 4) item, first and last boundary, and the row of the first; the kernels and the host both read it."""
+
+    host: NDArray
+    there: Tensor
+
+    def longest(self) -> int:
+        """Return the number of positions of the longest chunk."""
+        return int((self.host[:, 2] - self.host[:, 1]).max())
+
+
+def table_of(rows: NDArray, device: torch.device | str) -> Table:
+    """Return the table of chunks for a device."""
+    return Table(rows, torch.from_numpy(rows).to(device))
 
 
 @triton.jit
@@ -32,18 +47,10 @@ def add_float32(total, lost, x):
     return new, (new - total) - y
 
 
-def on_host(chunks: Tensor) -> NDArray:
-    """Return the table of chunks as an array (no synchronisation where the caller hands over a CPU tensor)."""
-    return np.asarray(chunks.cpu())
-
-
-def longest(table: NDArray) -> int:
-    """Return the number of positions of the longest chunk."""
-    return int((table[:, 2] - table[:, 1]).max())
-
-
-def by_item(sums: Tensor, items: Any, size: int) -> Tensor:
-    """Return (size, ...): rows of `sums` added up by their item, in the same order every time."""
-    items = torch.as_tensor(items, device=sums.device)
-    chosen = (items == torch.arange(size, device=sums.device)[:, None]).to(sums.dtype)  # index_add uses atomics
+def by_item(sums: Tensor, items: NDArray, size: int) -> Tensor:
+    """Return (size, ...): rows of `sums` added up by their item (in order), in the same order every time."""
+    if len(items) == size:  # one row each
+        return sums
+    owner = torch.from_numpy(items).to(sums.device)
+    chosen = (owner == torch.arange(size, device=sums.device)[:, None]).to(sums.dtype)  # index_add uses atomics
     return (chosen @ sums.flatten(1)).reshape(size, *sums.shape[1:])

@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .pieces import chunk_at, longest, normaliser, on_host
+from .pieces import Table, chunk_at, normaliser
 from .tiles import NEVER
 
 _NEVER = tl.constexpr(float(NEVER))
@@ -93,7 +93,7 @@ def rows(
     alpha: Tensor,
     f: Tensor,
     beta: Tensor,
-    chunks: Tensor,
+    chunks: Table,
     ZL: Tensor,
     ZR: Tensor,
     *,
@@ -110,19 +110,17 @@ def rows(
     `start`, `end` (B, T + 1, C) and `position` (B, T, C) are float32 or float64; what no chunk covers stays as it is,
     `start` at a chunk's last and `end` at its first boundary too. `shares` [n_chunks, C]: posteriors of a chunk's
     first position; `open_right`: posteriors of being open across its last boundary. With `emissions` (B, T, C)
-    forbidden positions are exactly 0. `chunks` on the CPU saves a synchronisation.
+    forbidden positions are exactly 0.
     """
     C = h.shape[1]
-    span = longest(on_host(chunks))
-    chunks = chunks.to(h.device)
     block_c = min(64, triton.next_power_of_2(C))
     block_t = TILE // block_c
-    pieces = span // (tiles * block_t) + 1
-    grid = (len(chunks), pieces, triton.cdiv(C, block_c))
-    sums = torch.zeros(len(chunks), pieces, C, dtype=torch.float64, device=h.device)
+    n, pieces = len(chunks.host), chunks.longest() // (tiles * block_t) + 1
+    grid = (n, pieces, triton.cdiv(C, block_c))
+    sums = torch.zeros(n, pieces, C, dtype=torch.float64, device=h.device)
     shape = {"C": C, "BLOCK_T": block_t, "BLOCK_C": block_c, "TILES": tiles}
     boundaries_kernel[grid](
-        h, alpha, f, beta, chunks, ZL, ZR, *(h if x is None else x for x in (start, end, position)), sums, pieces,
+        h, alpha, f, beta, chunks.there, ZL, ZR, *(h if x is None else x for x in (start, end, position)), sums, pieces,
         **shape, START=start is not None, END=end is not None, POSITION=position is not None,
     )  # fmt: skip
     if position is None:
@@ -131,7 +129,7 @@ def rows(
     running = torch.cat([shares[:, None], sums], 1).cumsum(1)
     error = torch.zeros_like(shares) if open_right is None else running[:, -1] - open_right
     positions_kernel[grid](
-        position, chunks, running[:, :-1].contiguous(), error, position if emissions is None else emissions, pieces,
-        **shape, FORBIDDEN=emissions is not None,
+        position, chunks.there, running[:, :-1].contiguous(), error, position if emissions is None else emissions,
+        pieces, **shape, FORBIDDEN=emissions is not None,
     )  # fmt: skip
     return None if open_right is None else error.abs().amax(1)

@@ -57,18 +57,13 @@ def emissions_quantise_kernel(
         start += BLOCK_T
 
 
-def quantised_emissions(
-    emissions: Tensor, slope: Tensor, origin: int, lengths: Tensor, highest: float | None = None
-) -> Tensor:
+def quantised_emissions(emissions: Tensor, slope: Tensor, origin: int, lengths: Tensor, highest: float) -> Tensor:
     """Return (B, T, C) emissions plus slope in fixed-point units, the smallest integer where forbidden or padding.
 
-    int32, or int64 where `highest`, the largest finite absolute emission (found here if not given), could be too wide.
+    int32, or int64 where `highest`, no smaller than any finite absolute sum of both, could be too wide for it.
     """
     B, T, C = emissions.shape
-    if highest is None:
-        highest = float(bounds(emissions, lengths)[1].max())
-    narrow = highest + float(slope.abs().max()) < NARROW
-    dtype = torch.int32 if narrow else torch.int64
+    dtype = torch.int32 if highest < NARROW else torch.int64
     out = torch.empty((B, T, C), dtype=dtype, device=emissions.device)
     BLOCK_C = min(32, triton.next_power_of_2(C))
     blocks = triton.cdiv(origin % fixed.GRID + T, fixed.GRID)

@@ -1,17 +1,17 @@
 """All posteriors of a batch: settle both directions, then combine them, group by group where memory is short."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..cpu.batch import Options
 from ..cpu.directions import Direction, State
 from ..cpu.hidden import Edge, edge_counts, edge_rows
 from ..cpu.posteriors import Counts
+from ..edges import virtual_phases
 from ..resolve import Layout, Leaves
 from ..results import Report
 from . import changes as changes_
@@ -19,8 +19,9 @@ from . import durations as durations_
 from . import posteriors
 from .advance import Rows
 from .chunks import Chunks
-from .inputs import infeasible, law_and_grammar, log_batch, plan_for
+from .inputs import bare, infeasible, law_and_grammar, log_batch, plan_for
 from .meeting import joined, log_sum
+from .pieces import Table, table_of
 from .states import States
 from .tiles import FLOOR, LOG2E, NEVER
 
@@ -45,11 +46,39 @@ class Group(NamedTuple):
 
     which: slice
     rows: tuple[Rows, Rows]
-    chunks: Tensor  # (n, 4) on the host: item of the views below, first and last boundary, row of the first
+    chunks: Table  # items and rows are those of the views below
     emissions: Tensor
     scores: Tensor
     outputs: Outputs
-    items: NDArray  # of the batch, those of the views
+    item: int | None  # of the batch, the only one of the views; None: all
+
+
+class Sums(NamedTuple):
+    """What is summed over all positions, float64; None where it is not wanted."""
+
+    transitions: Tensor | None = None  # (B, P, C, C) expected changes of label
+    durations: Tensor | None = None  # (B, K + 1, C)
+    tail_steps: Tensor | None = None  # (B, C)
+    closing: Tensor | None = None  # (chunks,) errors with which positions close
+
+    def plus(self, item: int | None, items: int, more: "Sums") -> "Sums":
+        """Return these sums and those of one item, or of all (None) where there are none yet."""
+        if item is None:
+            return more
+
+        def added(total: Tensor | None, x: Tensor | None) -> Tensor | None:
+            if x is not None:
+                total = x.new_zeros(items, *x.shape[1:]) if total is None else total
+                total[item] += x[0]
+            return total
+
+        errors = [x for x in (self.closing, more.closing) if x is not None]
+        return Sums(
+            added(self.transitions, more.transitions),
+            added(self.durations, more.durations),
+            added(self.tail_steps, more.tail_steps),
+            torch.cat(errors) if errors else None,
+        )
 
 
 class Smoother:
@@ -57,9 +86,10 @@ class Smoother:
 
     def __init__(self, leaves: Leaves, layout: Layout, options: Options, memory: int | None):
         self.leaves, self.layout = leaves, layout
-        x = law_and_grammar(leaves, layout)
+        self.small = bare(leaves)
+        x = law_and_grammar(self.small, layout)
         self.plan = plan_for(x, layout, leaves.emissions.device, 2, options, memory)
-        self.batch = log_batch(leaves, layout, x, self.plan.warps)
+        self.batch = log_batch(leaves, self.small, layout, x, self.plan.warps)
         self.chunks = Chunks(self.batch, self.plan, 2)
         self.chunks.settle()
         self._anchor()
@@ -89,9 +119,9 @@ class Smoother:
                 found[2 * way].append(z)
                 found[2 * way + 1].append(share.sum(1) if way == 0 else share[:, 1:].sum(1))
         self.left, self.shares, self.right, self.open_right = (torch.cat(f) for f in found)
-        ends = torch.from_numpy(np.flatnonzero(c.outer[1])).to(device)
-        self.normaliser = self.right[ends]
-        self.log_partition = (self.normaliser + c.constants(0)[ends]) / LOG2E
+        last = c.at_ends(1)
+        self.normaliser = self.right[last]
+        self.log_partition = (self.normaliser + c.constants(0)[last]) / LOG2E
 
     def check(self) -> None:
         """Raise where an item has no segmentation; last of all, since it waits for the device."""
@@ -99,11 +129,14 @@ class Smoother:
         if not all(alive):
             raise infeasible(self.leaves, self.layout, alive.index(False))
 
-    def finishing(self, last: Tensor) -> Tensor:
-        """Return (n, C) posteriors of the labels that close items at exact ends."""
-        c = self.chunks
-        behind = c.starts.at(c.count + last)
-        x = joined(c.ends.alpha[last], behind.entry)
+    def beginning(self) -> Tensor:
+        """Return (B, C) posteriors of the labels that begin items at exact ends."""
+        return self.shares[self.chunks.at_ends(0)]
+
+    def finishing(self) -> Tensor:
+        """Return (B, C) posteriors of the labels that close items at exact ends."""
+        c, last = self.chunks, self.chunks.at_ends(1)
+        x = joined(c.ends.alpha[: c.count][last], c.starts.entry[c.count :][last])
         return (x - log_sum(x, 1)[:, None]).exp2()
 
     def outputs(self, wanted: dict[str, bool], dtype: torch.dtype) -> Outputs:
@@ -119,10 +152,7 @@ class Smoother:
         """Yield all chunks with their scores: at once where they were kept, else computed again, some at a time."""
         c, batch = self.chunks, self.batch
         if c.rows is not None:
-            yield Group(
-                slice(0, c.count), c.rows, torch.from_numpy(c.table()), batch.emissions, batch.scores, outputs,
-                np.arange(len(batch.lengths)),
-            )  # fmt: skip
+            yield Group(slice(0, c.count), c.rows, c.table(), batch.emissions, batch.scores, outputs, None)
             return
         at_once = -(-c.count // self.plan.waves)
         for item in range(len(batch.lengths)):
@@ -134,65 +164,55 @@ class Smoother:
                 c.again(chunk, rows, a)
                 table = np.stack([0 * chunk, c.left[chunk], c.right[chunk], c.left[chunk] - a], 1)
                 yield Group(
-                    slice(int(chunk[0]), int(chunk[-1]) + 1), rows, torch.from_numpy(table),
+                    slice(int(chunk[0]), int(chunk[-1]) + 1), rows, table_of(table, batch.device),
                     batch.emissions[item : item + 1, a:b], batch.scores[item : item + 1, a : b + 1],
-                    outputs.part(item, a, b), np.array([item]),
+                    outputs.part(item, a, b), item,
                 )  # fmt: skip
 
-    def combine(self, outputs: Outputs, changes: bool, durations: bool) -> tuple[Tensor, Tensor, Tensor, float]:
-        """Fill the outputs; return expected transitions (B, P, C, C), durations, tail steps and the closing error."""
-        c, batch, x = self.chunks, self.batch, self.batch.x
+    def combine(self, outputs: Outputs, changes: bool, durations: bool) -> Sums:
+        """Fill the outputs and return what is summed over all positions."""
+        c, batch, x, m = self.chunks, self.batch, self.batch.x, self.batch.model
         B, C = len(batch.lengths), len(x.longest)
-        P, K = len(x.transitions), int(x.longest.max())
-        wide: dict[str, Any] = {"dtype": torch.float64, "device": batch.device}
-        transitions, closing = torch.zeros(B, P, C, C, **wide), torch.zeros((), **wide)
-        counts, steps = torch.zeros(B, len(x.durations), C, **wide), torch.zeros(B, C, **wide)
-        forbidden = batch.forbidden
-        m = batch.model
+        sums = Sums()
         if changes or outputs.kinds is not None:
             arcs = changes_.arcs(*m.arcs, batch.scores.shape[-1], batch.device)
         if durations:
-            period = np.where(x.tail > -np.inf, x.period, 0)
-            lists = durations_.lists(x.longest, period, batch.device)
-            table = durations_.continued(m.law[: K + 1], m.tail, lists)
+            lists = durations_.lists(x.longest, np.where(x.tail > -np.inf, x.period, 0), batch.device)
         for group in self.groups(outputs):
             forward, backward = group.rows
             at, out = group.which, group.outputs
             rows = (forward.h, forward.alpha, backward.alpha, backward.h)
             z = self.left[at], self.right[at]
+            closing = transitions = counts = steps = None
             if any(o is not None for o in out[:3]):
-                error = posteriors.rows(
+                closing = posteriors.rows(
                     *rows, group.chunks, *z, start=out.start, end=out.end, position=out.position,
                     shares=self.shares[at], open_right=self.open_right[at],
-                    emissions=group.emissions if forbidden else None,
+                    emissions=group.emissions if batch.forbidden else None,
                 )  # fmt: skip
-                if error is not None:
-                    closing = torch.maximum(closing, error.max())
-            items = torch.from_numpy(group.items).to(batch.device)
             if changes or out.kinds is not None:
-                found = changes_.changes(
+                transitions = changes_.changes(
                     forward.alpha, backward.alpha, group.chunks, *z, c.starts.alpha[at], group.scores, arcs,
                     batch.layout.origin, kinds=out.kinds, transitions=changes,
                 )  # fmt: skip
-                if found is not None:
-                    transitions[items] += found
             if durations:
                 opened = c.starts.open
                 if c.closed:
-                    opened = opened.new_full((len(opened), K + m.sizes.folds, C), NEVER)
+                    opened = opened.new_full((len(opened), m.sizes.longest + m.sizes.folds, C), NEVER)
                 behind = slice(c.count + at.start, c.count + at.stop)
-                found, more = durations_.durations(
+                counts, steps = durations_.durations(
                     forward.h, backward.h, group.emissions, group.chunks, *z, opened[at], opened[behind],
-                    lists, table, m.tail, forbidden=forbidden,
+                    lists, m.law, m.tail, forbidden=batch.forbidden,
                 )  # fmt: skip
-                counts[items, : K + 1] += found
-                steps[items] += more
-        if durations:
-            self._hidden(counts, steps)
-        return transitions, counts, steps, float(closing)
+            sums = sums.plus(group.item, B, Sums(transitions, counts, steps, closing))
+        return self._complete(sums) if durations else sums
 
-    def _hidden(self, counts: Tensor, steps: Tensor) -> None:
-        """Add the durations hidden beyond censored ends."""
+    def _complete(self, sums: Sums) -> Sums:
+        """Return sums with rows for durations beyond every label's longest, and what censored ends hide."""
+        assert sums.durations is not None
+        assert sums.tail_steps is not None
+        missing = len(self.batch.x.durations) - sums.durations.shape[1]
+        counts, steps = torch.nn.functional.pad(sums.durations, (0, 0, 0, missing)), sums.tail_steps
         if "censored" in (self.batch.x.left, self.batch.x.right):
             self.check()
         for way, edge in enumerate((self.batch.x.left, self.batch.x.right)):
@@ -200,17 +220,24 @@ class Smoother:
                 found: Counts = edge_counts(self.edge(item, way), way)
                 counts[item, : len(found.durations)] += torch.from_numpy(found.durations).to(counts.device)
                 steps[item] += torch.from_numpy(found.tail_steps).to(counts.device)
+        return sums._replace(durations=counts, tail_steps=steps)
 
-    def edge_rows(self, item: int) -> tuple[NDArray, NDArray, NDArray]:
-        """Return the posteriors of what stands at the left end of an item (see `cpu/hidden.py`)."""
-        return edge_rows(self.edge(item, 0))
+    def first(self) -> Tensor:
+        """Return (B, P, C) gradients of the weights of virtual starts at a censored left edge."""
+        x, out = self.batch.x, []
+        for item in range(len(self.batch.lengths)):
+            entry, ring, folded = edge_rows(self.edge(item, 0))
+            own = virtual_phases(ring, folded, x.first, x.longest, x.tail, x.period, x.origin)
+            own[x.origin % len(own)] += entry
+            out.append(own)
+        return torch.from_numpy(np.stack(out)).to(self.batch.device)
 
     def edge(self, item: int, way: int) -> Edge:
         """Return both directions at one end of an item, on the host."""
         c = self.chunks
         mine = np.flatnonzero(c.item == item)
         chunk = int(mine[0] if way == 0 else mine[-1])
-        x = law_and_grammar(self.leaves, self.layout, item, self.batch.lengths[item])
+        x = law_and_grammar(self.small, self.layout, item, self.batch.lengths[item])
         directions = Direction(x), Direction(x, reverse=True)
         here, there = c.place(way, chunk), c.place(1 - way, chunk)
         z = (self.left if way == 0 else self.right)[chunk]
@@ -224,9 +251,10 @@ class Smoother:
             float(z) / LOG2E,
         )
 
-    def report(self, closing: float) -> Report:
+    def report(self, closing: Tensor | None) -> Report:
         s = self.chunks.settled
-        return Report(self.chunks.count, s.rounds, s.repaired, s.gap, s.certificate, closing)
+        error = 0.0 if closing is None else float(closing.max())
+        return Report(self.chunks.count, s.rounds, s.repaired, s.gap, s.certificate, error)
 
 
 def host_state(direction: Direction, states: States, position: int) -> State:

@@ -105,14 +105,9 @@ def load(model: Model, pool: Pool, states: States) -> None:
         pool.folded[:, 0, i] = torch.where(i < model.period, states.open[:, at, label], NEVER)
 
 
-def unload(model: Model, pool: Pool, q: Tensor, since: Tensor, closed: bool) -> States:
-    """Return the states of runs that stand at boundaries `q` (n,) of their own, `since` of their items.
-
-    `closed`: what is open there does not matter.
-    """
+def unload(model: Model, pool: Pool, q: Tensor, since: Tensor) -> States:
+    """Return the states of runs that stand at boundaries `q` (n,) of their own, `since` of their items."""
     s = model.sizes
-    if closed:
-        return States(pool.alpha, pool.entry, pool.alpha.new_empty(len(q), 0, s.labels), pool.first)
     rows = s.blocks * TILE
     age, inside, behind = _ages(model)
     at = (q[:, None] - age.T) % rows  # (n, A)

@@ -11,12 +11,14 @@ to end on the item's common scale, and 1 where a censored right end cuts the seg
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 from .. import fixed
+from .pieces import Table
 
 LOST = -1
 BLOCK = 128  # positions searched at once: four a lane
@@ -47,7 +49,7 @@ class Rows(NamedTuple):
     h: Tensor  # [B * (T + 1), C] int64
     emissions: Tensor  # (B, T, C) int32 or int64, the smallest integer: forbidden
     scores: Tensor  # [B * (T + 1), n] int64
-    chunks: Tensor  # [n, 4] int64: item, first and last boundary, row of the first
+    chunks: Table
     constants: Tensor  # [n] int64, what puts a chunk's scores on its item's common scale
 
 
@@ -266,7 +268,7 @@ def trace(model: TraceModel, rows: Rows, closing: Tensor, origin: int, lookahead
     """
     B, T, C = rows.emissions.shape
     P, D, _, M = model.arc_types.shape
-    n = len(rows.chunks)
+    n = len(rows.chunks.host)
     K = model.durations.shape[0] - 1
     lookahead = max(2 * K, 512) if lookahead is None else lookahead
     label_at = torch.full((B, T), LOST, dtype=torch.int16, device=rows.h.device)
@@ -274,7 +276,7 @@ def trace(model: TraceModel, rows: Rows, closing: Tensor, origin: int, lookahead
     passed_on = arrived.clone()
     spare = model.durations  # stands for tables that are never read
     tables = (spare if x is None else x for x in (model.enter, model.leave, model.both))
-    inputs = *model[:6], *tables, *rows, label_at
+    inputs = *model[:6], *tables, *rows[:4], rows.chunks.there, rows.constants, label_at
     sizes = T, C, rows.scores.shape[1], origin % P, P
     meta = {
         "D": D,
@@ -289,7 +291,7 @@ def trace(model: TraceModel, rows: Rows, closing: Tensor, origin: int, lookahead
     path_guess_kernel[(n,)](
         *inputs, closing, arrived, passed_on, *sizes, lookahead, BLOCK_C=triton.next_power_of_2(C), **meta
     )
-    parts = rows.chunks.cpu()
+    parts = torch.from_numpy(rows.chunks.host)
     rounds, positions = 0, 0
     while len(wrong := wrong_seams(arrived, passed_on, rows.chunks)):
         rounds += 1
@@ -300,19 +302,21 @@ def trace(model: TraceModel, rows: Rows, closing: Tensor, origin: int, lookahead
         )
         walked = (before != arrived).any(1).cpu()
         positions += int((parts[:, 2] - parts[:, 1])[walked].sum())
-    lost = (passed_on[:, 0] == LOST).nonzero()
-    if len(lost):  # right of the last one every seam agrees, so that one started from the best path's cursor
-        item, a, b, _ = parts[int(lost[-1])].tolist()
+    lost = passed_on[:, 0] == LOST
+    if bool(lost.any()):  # right of the last one every seam agrees, so that one started from the best path's cursor
+        item, a, b, _ = parts[int(lost.nonzero()[-1])].tolist()
         raise AssertionError(f"traceback lost between {a} and {b} of item {item}: forward scores contradict each other")
     return Traced(*segments(label_at, closing[:, 1]), rounds, positions)
 
 
-def wrong_seams(arrived: Tensor, passed_on: Tensor, chunks: Tensor) -> Tensor:
+def wrong_seams(arrived: Tensor, passed_on: Tensor, chunks: Table) -> Tensor:
     """Return the chunks whose cursor is not the one that their right neighbour's walk ends with, on the host.
 
     A neighbour without a path is either walked again itself or really lost: there is nothing to take over from it.
     """
-    inner = chunks[:-1, 0] == chunks[1:, 0]
+    if (np.diff(chunks.host[:, 0]) > 0).all():  # there are none
+        return torch.empty(0, dtype=torch.int64)
+    inner = chunks.there[:-1, 0] == chunks.there[1:, 0]
     return (inner & (passed_on[1:, 0] >= 0) & (arrived[:-1] != passed_on[1:]).any(1)).nonzero()[:, 0].cpu()
 
 

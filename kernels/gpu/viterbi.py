@@ -10,7 +10,7 @@ from ..edges import Tables
 from ..resolve import Layout, Leaves
 from ..results import Report, Segments
 from .chunks import Batch, Chunks
-from .inputs import fixed_batch, infeasible, law_and_grammar, plan_for
+from .inputs import bare, fixed_batch, infeasible, law_and_grammar, plan_for
 from .meeting import joined
 from .tiles import FLOOR, NEVER
 from .trace import Rows, TraceModel, trace
@@ -18,20 +18,20 @@ from .trace import Rows, TraceModel, trace
 
 def best(leaves: Leaves, layout: Layout, options: Options, memory: int | None) -> tuple[Tensor, Segments, Report]:
     """Return (B,) scores, the best segments of every item and the report."""
-    x = law_and_grammar(leaves, layout)
+    small = bare(leaves)
+    x = law_and_grammar(small, layout)
     plan = plan_for(x, layout, leaves.emissions.device, 1, options, memory)._replace(waves=1)
-    batch, tables = fixed_batch(leaves, layout, x, plan.warps)
+    batch, tables = fixed_batch(leaves, small, layout, x, plan.warps)
     chunks = Chunks(batch, plan, 1)
     chunks.settle()
     constants = chunks.constants(0)
     model = trace_model(batch, tables)
     closing, scores = close(chunks, constants, model)
-    table = torch.from_numpy(chunks.table()).to(batch.device)
     assert chunks.rows is not None
     rows = chunks.rows[0]
     found = trace(
         model,
-        Rows(rows.alpha, rows.h, batch.emissions, batch.scores.flatten(0, 1), table, constants),
+        Rows(rows.alpha, rows.h, batch.emissions, batch.scores.flatten(0, 1), chunks.table(), constants),
         closing,
         layout.origin,
     )
@@ -65,12 +65,10 @@ def trace_model(batch: Batch, tables: list[Tables]) -> TraceModel:
 def close(chunks: Chunks, constants: Tensor, model: TraceModel) -> tuple[Tensor, Tensor]:
     """Return (B, 4) cursors of the best ends on the items' common scales (see `trace`), and (B,) scores in nats."""
     batch = chunks.batch
-    last = torch.from_numpy(np.flatnonzero(chunks.outer[1])).to(batch.device)
+    last = chunks.at_ends(1)
     ends, shift = chunks.ends.at(last), constants[last]
-    lengths = torch.from_numpy(batch.layout.lengths).to(batch.device)
     if batch.x.right == "exact":
-        finish = chunks.closing_scores(batch.leaves.finish)
-        best, label = joined(ends.alpha, finish).max(1)  # the first of equals
+        best, label = joined(ends.alpha, batch.ends[1]).max(1)  # the first of equals
         target = ends.alpha.gather(1, label[:, None])[:, 0] + shift
         way = torch.zeros_like(label)
     else:
@@ -81,10 +79,10 @@ def close(chunks: Chunks, constants: Tensor, model: TraceModel) -> tuple[Tensor,
         best, label = offers.max(1)
         target = best + shift
         way = torch.ones_like(label)
-    dead = (best <= FLOOR).nonzero()
-    if len(dead):
-        raise infeasible(batch.leaves, batch.layout, int(dead[0]))
-    return torch.stack([label, lengths, target, way], 1), (best + shift).double() * fixed.UNIT
+    dead = (best <= FLOOR).tolist()
+    if any(dead):
+        raise infeasible(batch.leaves, batch.layout, dead.index(True))
+    return torch.stack([label, batch.limits, target, way], 1), (best + shift).double() * fixed.UNIT
 
 
 def by_age(leave: Tensor, batch: Batch) -> Tensor:
