@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cache, wraps
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
 
@@ -64,8 +64,35 @@ def on_cpu(operation: Callable[P, R]) -> Callable[P, R]:
 
 
 def on_device(operation: Callable[P, R]) -> Callable[P, R]:
-    """Return an operation that runs where its `Potentials` are, and on the CPU only where kernels cannot run there."""
+    """Return an operation that runs where its `Potentials` are, unless kernels cannot run there or take longer."""
     return _either(operation, obstacle)
+
+
+class Cost(NamedTuple):
+    """Milliseconds of an operation: what it takes at all, and what every position, label and pair add."""
+
+    start: float
+    position: float = 0.0  # of the longest item, up to ALONE: longer ones are cut
+    label: float = 0.0  # and position
+    pair: float = 0.0  # of a label and a duration, and position
+
+
+ALONE = 10_000
+# on one H200 and on one thread of its host (tests/bench/gpu_small.py); a GPU goes position by position, however few
+THERE = {True: Cost(2.8, position=0.7e-3), False: Cost(4.0, position=1e-3)}
+HERE = {True: Cost(1.3, label=1e-4, pair=0.7e-6), False: Cost(3.0, label=3e-4, pair=2e-6)}
+
+
+def quicker_here(operation: str, p: Potentials) -> bool:
+    """Return whether so little is to be done that a CPU is done before a GPU."""
+    if p.emissions.ndim < 2 or p.emissions.numel() == 0:  # the check at the door has a word for it
+        return False
+    T, C = p.emissions.shape[-2:]
+    labels = p.emissions.numel() // C * (C * C if p.transitions_by_duration else C)
+    here, there = HERE[operation == "viterbi"], THERE[operation == "viterbi"]
+    return here.start + labels * (here.label + here.pair * len(p.durations)) < there.start + there.position * min(
+        T, ALONE
+    )
 
 
 def _either(operation: Callable[P, R], reason: Callable[[torch.device], str | None]) -> Callable[P, R]:
@@ -78,6 +105,8 @@ def _either(operation: Callable[P, R], reason: Callable[[torch.device], str | No
             return operation(*arguments, **options)
         device = models[0].emissions.device
         why = reason(device)
+        if why is None and quicker_here(operation.__name__, models[0]):
+            return moved(operation(*moved(arguments, "cpu"), **moved(options, "cpu")), device)
         if why is None:
             try:
                 return operation(*arguments, **options)

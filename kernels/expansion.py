@@ -43,15 +43,16 @@ def expand(p: Potentials) -> Relabelled:
     label = torch.arange(C).repeat_interleave(C + 1)
     source = torch.arange(C + 1).repeat(C)
     start = source == C
-    wide = torch.float64
-    by_source = p.transitions.to(wide).permute(0, 2, 1)  # [k, c, c']
+    device = p.emissions.device
+    zeros = lambda *shape: torch.zeros(*shape, dtype=torch.float64, device=device)  # noqa: E731
+    by_source = p.transitions.double().permute(0, 2, 1)  # [k, c, c']
     by_source = torch.cat([by_source, by_source.new_zeros(K + 1, C, 1)], 2).reshape(K + 1, C * (C + 1))
     by_source = torch.cat([by_source.new_full((1, by_source.shape[1]), -torch.inf), by_source[1:]])
-    durations = p.durations.to(wide)
+    durations = p.durations.double()
     durations = torch.cat([durations.new_zeros(1, C), durations[1:]])
     allowed = source[None, :] == label[:, None]  # what ended must be what the entered segment came from
-    forbidden = torch.zeros(len(label), len(label), dtype=wide).masked_fill(~allowed, -torch.inf)
-    first = torch.zeros(1, C, dtype=wide) if p.first is None else p.first.to(wide).reshape(-1, C)
+    forbidden = zeros(len(label), len(label)).masked_fill(~allowed.to(device), -torch.inf)
+    first = zeros(1, C) if p.first is None else p.first.double().reshape(-1, C)
     pick = lambda x: None if x is None else x[..., label]  # noqa: E731
     return Relabelled(
         Potentials(
@@ -62,7 +63,7 @@ def expand(p: Potentials) -> Relabelled:
             tail=pick(p.tail),
             period=pick(p.period),
             boundaries=tuple(Boundary(b.scores, b.types[label][:, label]) for b in p.boundaries),
-            first=first[:, label].masked_fill(~start, -torch.inf),
+            first=first[:, label].masked_fill(~start.to(device), -torch.inf),
             last=pick(p.last),
             left=p.left,
             right=p.right,

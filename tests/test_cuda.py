@@ -86,9 +86,11 @@ def test_a_device_without_enough_memory_is_one_line():
     T, C = 1_000_000, 64
     p = moved(kernels.Potentials(torch.zeros(T, C), torch.zeros(2, C), torch.zeros(C, C)), "cuda")
     torch.cuda.empty_cache()
-    room = 128 << 20  # less than the posteriors of positions alone
-    full = torch.empty(torch.cuda.mem_get_info()[0] - room, dtype=torch.uint8, device="cuda")
-    with pytest.raises(OutOfMemoryError, match=r"(MiB|GiB|bytes), even for the smallest plan") as error:
-        kernels.marginals(p)
+    room = torch.cuda.memory_reserved() + (128 << 20)  # less than the posteriors of positions alone
+    torch.cuda.set_per_process_memory_fraction(room / torch.cuda.get_device_properties(0).total_memory)
+    try:
+        with pytest.raises(OutOfMemoryError, match=r"(MiB|GiB|bytes), even for the smallest plan") as error:
+            kernels.marginals(p)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
     assert "\n" not in str(error.value)
-    del full

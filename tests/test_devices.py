@@ -61,11 +61,36 @@ def gpu(monkeypatch, capability: tuple[int, int]) -> None:
     monkeypatch.setattr(devices, "find_spec", lambda name: name)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Old GPU")
+    monkeypatch.setattr(devices, "quicker_here", lambda operation, potentials: False)
 
 
 def test_a_gpu_runs_its_own(monkeypatch):
     gpu(monkeypatch, (9, 0))
     assert run(on_device(operation), elsewhere(larger(0))) == ("cuda", [])
+
+
+def test_what_a_cpu_does_sooner_goes_there_without_a_word(monkeypatch):
+    asked = []
+    gpu(monkeypatch, (9, 0))
+    monkeypatch.setattr(devices, "quicker_here", lambda *given: asked.append(given) or True)
+    assert run(on_device(operation), elsewhere(larger(0))) == ("cpu", [])
+    assert [name for name, _ in asked] == ["operation"]
+
+
+def model(T: int, C: int, K: int, B: int = 1) -> Potentials:
+    return Potentials(torch.empty(B, T, C, device="meta"), torch.empty(K + 1, C), torch.empty(C, C))
+
+
+@pytest.mark.parametrize("name", ["viterbi", "marginals"])
+def test_little_work_is_done_sooner_on_a_cpu(name):
+    assert devices.quicker_here(name, model(300, 4, 30))
+    for more in (model(300, 64, 30), model(300, 4, 10_000), model(300, 4, 30, 100), model(3_000_000, 4, 30)):
+        assert not devices.quicker_here(name, more)
+
+
+@pytest.mark.parametrize("shape", [(5,), (0, 3), (3, 0)])
+def test_what_cannot_be_used_is_no_little_work(shape):
+    assert not devices.quicker_here("viterbi", Potentials(torch.empty(shape), torch.empty(2, 3), torch.empty(3, 3)))
 
 
 def test_the_cpu_asks_nothing(monkeypatch):

@@ -224,6 +224,7 @@ def fold(
         old = tl.load(folded + before * C + c, mask=(c < C) & (r < p) & (oldest <= q0), other=_NEVER)
         old = plus(old, slope * ((n + r - before) // p).to(SCORE))
         tl.store(folded_next + r * C + c, combine(old, young, MAX), mask=(c < C) & (r < p))
+    tl.debug_barrier()  # other threads may hold the same entries, and not have read them yet
     tl.store(ring + at, tl.full([_TILE, CP], _NEVER, SCORE), mask=leaving)
     tl.store(work + at, tl.full([_TILE, CP], _DEEP if MAX else 0.0, WORK), mask=leaving)
 

@@ -19,7 +19,7 @@ from ..seams import ENOUGH, Seam, Settled, Verdict, before, settle
 from .advance import Rows, advance_launch
 from .meeting import begin, entries, meet, same_up_to_constant, total_variation
 from .model import Model
-from .pieces import Table, table_of
+from .pieces import Table, sent, table_of
 from .plan import Plan
 from .states import States, load, new_pool, scores_dtype, unload
 from .tiles import FLOOR, LOG2E, NEVER, TILE
@@ -73,7 +73,7 @@ class Batch:
 
     def scale(self, nats: NDArray) -> Tensor:
         """Return scores in nats as the kernels take them."""
-        return torch.from_numpy(np.where(np.isneginf(nats), float(NEVER), nats * LOG2E)).to(self.device)
+        return sent(np.where(np.isneginf(nats), float(NEVER), nats * LOG2E), self.device)
 
     def blank(self, n: int) -> States:
         """Return n uninformative states: every label, every age, equally likely."""
@@ -117,7 +117,7 @@ class Chunks:
         """Return which chunks begin where items do."""
         if self.closed:
             return slice(None)
-        return torch.from_numpy(np.flatnonzero(self.outer[way])).to(self.batch.device)
+        return sent(np.flatnonzero(self.outer[way]), self.batch.device)
 
     def room(self, n: int) -> tuple[Rows, Rows]:
         """Return rows for n boundaries."""
@@ -136,7 +136,7 @@ class Chunks:
             self.emission_row[chunk] + begin - way, self.boundary_row[chunk] + begin, zero if out is None else out,
             step, way, phase, np.arange(len(way)), zero, -(-length // TILE), length, zero + (out is not None), begin,
         )  # fmt: skip
-        return torch.from_numpy(np.stack(columns, 1)).to(self.batch.device)
+        return sent(np.stack(columns, 1), self.batch.device)
 
     def run(
         self,
@@ -168,23 +168,23 @@ class Chunks:
             if self.closed:  # what is open there does not matter
                 ends.append(States(pool.alpha, pool.entry, pool.alpha.new_empty(n, 0, pool.alpha.shape[1]), pool.first))
                 continue
-            stand = torch.from_numpy(np.stack([length[part], begin[part] + length[part]])).to(batch.device)
+            stand = sent(np.stack([length[part], begin[part] + length[part]]), batch.device)
             ends.append(unload(batch.model, pool, stand[0], stand[1]))
         return ends[0] if len(ends) == 1 else States(*(torch.cat(x) for x in zip(*ends, strict=True)))
 
     def again(self, chunk: NDArray, rows: tuple[Rows, Rows], first: int) -> None:
         """Fill rows, from boundary `first` of an item on, with the scores of some of its chunks."""
         way, chunk = np.repeat([0, 1], len(chunk)), np.tile(chunk, 2)
-        starts = self.starts.at(torch.from_numpy(way * self.count + chunk).to(self.batch.device))
+        starts = self.starts.at(sent(way * self.count + chunk, self.batch.device))
         begin = self._edges(way, chunk)
         self.run(way, chunk, begin, self.right[chunk] - self.left[chunk], starts, rows, begin - first)
 
     def own_start(self, way: NDArray, chunk: NDArray) -> States:
         """Return the states at the ends of the items of some chunks."""
         parts = [self.batch.start(w) for w in range(self.ways)]
-        index = torch.from_numpy(way).to(self.batch.device)
+        index = sent(way, self.batch.device)
         states = States(*(torch.cat(x)[index] for x in zip(*parts, strict=True)))
-        x, item = self.batch.layout, torch.from_numpy(self.item[chunk]).to(self.batch.device)
+        x, item = self.batch.layout, sent(self.item[chunk], self.batch.device)
         for w, (edge, given) in enumerate(zip((x.left, x.right), self.batch.ends, strict=True)):
             if edge == "exact" and w < self.ways:
                 states.entry[index == w] = given[item[index == w]]
@@ -234,12 +234,12 @@ class Chunks:
             begin, length = self._leg(w, i, leg)
             now = self.run(w, i, begin, length, now, self.rows)
             positions[going] += length
-            index = place[torch.from_numpy(going).to(place.device)]
+            index = place[sent(going, place.device)]
             met, amount = same_up_to_constant(self.marks[leg].at(index), now, 0 if self.batch.model.fixed else SLACK)
             self.marks[leg].put(index, now)
             agree = met.cpu().numpy() & (leg + 1 < self.plan.legs)
             if agree.any():
-                at = torch.from_numpy(agree).to(index.device)
+                at = sent(agree, index.device)
                 self._join(w[agree], i[agree], leg, index[at], amount[at])
                 going = going[~agree]
                 now = now.at(~at)
@@ -262,8 +262,8 @@ class Chunks:
             if len(n) == 0:
                 continue
             row = np.repeat(low - np.concatenate([[0], np.cumsum(n)[:-1]]), n) + np.arange(n.sum())
-            at = torch.from_numpy(row).to(self.batch.device)
-            more = amount[torch.from_numpy(np.repeat(np.flatnonzero(mine), n)).to(self.batch.device)][:, None]
+            at = sent(row, self.batch.device)
+            more = amount[sent(np.repeat(np.flatnonzero(mine), n), self.batch.device)][:, None]
             # forward, h belongs to the first boundary of a step and alpha to the second; backward the other way round
             for x, shift in ((self.rows[w].h, w), (self.rows[w].alpha, 1 - w)):
                 part = x[at + shift]
@@ -283,9 +283,9 @@ class Chunks:
         ahead = np.minimum(room, self.plan.warm_up)
         known = room <= self.plan.warm_up  # then the warm-up is the sequential run
         begin = edge - np.where(w == 0, ahead, -ahead)
-        index = torch.from_numpy(inner).to(self.batch.device)
+        index = sent(inner, self.batch.device)
         blank, true = self.batch.blank(len(inner)), starts.at(index)
-        pick = torch.from_numpy(known).to(self.batch.device)
+        pick = sent(known, self.batch.device)
         first = States(
             *(torch.where(pick.view(-1, *[1] * (t.ndim - 1)), t, b) for t, b in zip(true, blank, strict=True))
         )
@@ -305,11 +305,11 @@ class Chunks:
         return way * self.count + chunk
 
     def _index(self, seams: Iterable[Seam]) -> Tensor:
-        return torch.tensor([self.place(*s) for s in seams], dtype=torch.int64, device=self.batch.device)
+        return sent(np.array([self.place(*s) for s in seams], np.int64), self.batch.device)
 
     def _ahead(self, chunk: NDArray, way: NDArray) -> Tensor:
         """Return (n, A, C) what lies ahead of open segments where chunks begin in their ways."""
-        across = torch.from_numpy((1 - way) * self.count + chunk).to(self.batch.device)
+        across = sent((1 - way) * self.count + chunk, self.batch.device)
         return meet(self.batch.model, self.ends.open[across])
 
     def through(self, way: NDArray, chunk: NDArray, states: States) -> Tensor:
@@ -318,17 +318,17 @@ class Chunks:
         edge = self._edges(way, chunk)
         x = batch.layout
         phase = np.where(way == 0, x.origin + edge, -edge - x.origin) % batch.model.sizes.phases
-        row = torch.from_numpy(self.boundary_row[chunk] + edge).to(batch.device)
+        row = sent(self.boundary_row[chunk] + edge, batch.device)
         scores = batch.scores.flatten(0, 1)[row]
         h = states.entry.clone()
         for w in range(self.ways):
-            mine = torch.from_numpy(way == w).to(batch.device)
+            mine = sent(way == w, batch.device)
             if (way == w).any():
-                rows = torch.from_numpy(phase[way == w]).to(batch.device)
+                rows = sent(phase[way == w], batch.device)
                 h[mine] = torch.maximum(h[mine], begin(batch.model, w, states.alpha[mine], rows, scores[mine]))
-        across = torch.from_numpy((1 - way) * self.count + chunk).to(batch.device)
+        across = sent((1 - way) * self.count + chunk, batch.device)
         assert self.ahead is not None
-        mine = torch.from_numpy(way * self.count + chunk).to(batch.device)
+        mine = sent(way * self.count + chunk, batch.device)
         return entries(h, states.open, self.ends.alpha[across], self.ahead[mine])
 
     def _at_seams(self, seams: list[Seam]) -> tuple[States, States]:
@@ -384,13 +384,13 @@ class Chunks:
             _, d = same_up_to_constant(there, here)
         else:
             _, d = total_variation(self.through(ways, inner, there), self.through(ways, inner, here))
-        step[torch.from_numpy(inner).to(self.batch.device)] = d
+        step[sent(inner, self.batch.device)] = d
         run = step if way == 0 else step.flip(0)
         total = run.cumsum(0)
         # sums begin anew with every item
         first = np.flatnonzero(self.outer[way] if way == 0 else self.outer[way][::-1])
-        owner = torch.from_numpy(np.searchsorted(first, np.arange(self.count), side="right") - 1).to(self.batch.device)
-        total = total - total[torch.from_numpy(first).to(self.batch.device)][owner]
+        owner = sent(np.searchsorted(first, np.arange(self.count), side="right") - 1, self.batch.device)
+        total = total - total[sent(first, self.batch.device)][owner]
         return total if way == 0 else total.flip(0)
 
 

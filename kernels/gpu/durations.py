@@ -21,7 +21,7 @@ import triton.language as tl
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .pieces import Table, add_float32, by_item, chunk_at, normaliser
+from .pieces import Table, add_float32, by_item, chunk_at, normaliser, sent
 from .tiles import LOG2E, NEVER
 
 _LOG2E, _NEVER = tl.constexpr(LOG2E), tl.constexpr(float(NEVER))
@@ -60,8 +60,8 @@ def _lists(longest_: tuple[int, ...], period_: tuple[int, ...], device: torch.de
     rows = np.arange(A + 1)[:, None]
     steps = ((rows > longest) & (rows <= longest + period)).astype(np.float64)
     tailed = [(c, longest[c], period[c]) for c in np.flatnonzero(period)]
-    give = lambda x, width: torch.tensor(x, dtype=torch.int32, device=device).reshape(-1, width)  # noqa: E731
-    return Lists(longest, period, give(tailed, 3), tuple(give(w, 4) for w in work), torch.from_numpy(steps).to(device))
+    give = lambda x, width: sent(np.array(x, np.int32).reshape(-1, width), device)  # noqa: E731
+    return Lists(longest, period, give(tailed, 3), tuple(give(w, 4) for w in work), sent(steps, device))
 
 
 @triton.jit
@@ -297,7 +297,7 @@ def durations(
     left = open_left.transpose(1, 2).contiguous()
     shares = stretches(chunks.host, max(1, PROGRAMS // max(len(w) for w in model.work)) if parts is None else parts)
     counts = torch.zeros(len(shares), A + 1, C, **wide)
-    cut = torch.from_numpy(shares).to(h.device)
+    cut = sent(shares, h.device)
     for work, width in zip(model.work, WIDTHS, strict=True):
         if len(work):
             pairs_kernel[(len(shares), len(work))](

@@ -12,6 +12,7 @@ from torch import Tensor
 from .. import fixed
 from ..edges import Tables, continued
 from ..resolve import Sequence
+from .pieces import sent
 from .tiles import DARK, DEEP, LOG2E, NEVER, TILE, WINDOW
 
 ALIGN = 256  # bytes
@@ -102,10 +103,10 @@ def model_of(x: Sequence, tables: Tables | None, threads: int, device: torch.dev
         light(near), narrow, score(top), whole(mask), score(law), score(rows), score(slope), whole(x.longest),
         whole(period), score(enter), light(law.T), source, light(np.where(source >= 0, change * scale, -np.inf)), kind,
     )  # fmt: skip
-    sent = packed([*items[1:], *ours], device)
+    given = packed([*items[1:], *ours], device)
     sizes = Sizes(C, K, folds, reach + 1, source.shape[1], source.shape[2], len(x.types))
     forward = source[0], change[0] * scale, kind[0]
-    return Model._make([sizes, Items(items[0], *sent[:4]), *sent[4:], forward, integer])
+    return Model._make([sizes, Items(items[0], *given[:4]), *given[4:], forward, integer])
 
 
 def packed(arrays: list[NDArray], device: torch.device) -> list[Tensor]:
@@ -115,8 +116,8 @@ def packed(arrays: list[NDArray], device: torch.device) -> list[Tensor]:
     starts = np.cumsum([0, *sizes]).tolist()
     for a, start in zip(arrays, starts, strict=False):
         buffer[start : start + a.nbytes] = np.ascontiguousarray(a).reshape(-1).view(np.uint8)
-    sent = torch.from_numpy(buffer).to(device)
-    typed = {a.dtype: sent.view(torch.from_numpy(a[:0]).dtype) for a in {a.dtype: a for a in arrays}.values()}
+    there = sent(buffer, device)
+    typed = {a.dtype: there.view(torch.from_numpy(a[:0]).dtype) for a in {a.dtype: a for a in arrays}.values()}
     out = []
     for a, start in zip(arrays, starts, strict=False):
         strides = [math.prod(a.shape[i + 1 :]) for i in range(a.ndim)]

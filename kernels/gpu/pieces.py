@@ -9,6 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
+def sent(x: NDArray, device: torch.device | str) -> Tensor:
+    """Return an array on a device, without waiting for what the device does: memory of arrays is copied at once."""
+    return torch.from_numpy(x).to(device, non_blocking=True)
+
+
 class Table(NamedTuple):
     """Chunks: (n, 4) item, first and last boundary, and the row of the first; the kernels and the host both read it."""
 
@@ -22,7 +27,7 @@ class Table(NamedTuple):
 
 def table_of(rows: NDArray, device: torch.device | str) -> Table:
     """Return the table of chunks for a device."""
-    return Table(rows, torch.from_numpy(rows).to(device))
+    return Table(rows, sent(rows, device))
 
 
 @triton.jit
@@ -51,6 +56,6 @@ def by_item(sums: Tensor, items: NDArray, size: int) -> Tensor:
     """Return (size, ...): rows of `sums` added up by their item (in order), in the same order every time."""
     if len(items) == size:  # one row each
         return sums
-    owner = torch.from_numpy(items).to(sums.device)
+    owner = sent(items, sums.device)
     chosen = (owner == torch.arange(size, device=sums.device)[:, None]).to(sums.dtype)  # index_add uses atomics
     return (chosen @ sums.flatten(1)).reshape(size, *sums.shape[1:])

@@ -21,7 +21,7 @@ from .advance import Rows
 from .chunks import Chunks
 from .inputs import bare, infeasible, law_and_grammar, log_batch, plan_for
 from .meeting import joined, log_sum
-from .pieces import Table, table_of
+from .pieces import Table, sent, table_of
 from .states import States
 from .tiles import FLOOR, LOG2E, NEVER
 
@@ -112,7 +112,7 @@ class Smoother:
         for way in (0, 1):
             for i in range(0, c.count, step):
                 chunk = np.arange(i, min(c.count, i + step))
-                place = torch.from_numpy(way * c.count + chunk).to(device)
+                place = sent(way * c.count + chunk, device)
                 x = c.through(np.full(len(chunk), way), chunk, c.starts.at(place))
                 z = log_sum(x, (1, 2))
                 share = (x - z[:, None, None]).exp2()
@@ -218,8 +218,8 @@ class Smoother:
         for way, edge in enumerate((self.batch.x.left, self.batch.x.right)):
             for item in range(len(counts)) if edge == "censored" else ():
                 found: Counts = edge_counts(self.edge(item, way), way)
-                counts[item, : len(found.durations)] += torch.from_numpy(found.durations).to(counts.device)
-                steps[item] += torch.from_numpy(found.tail_steps).to(counts.device)
+                counts[item, : len(found.durations)] += sent(found.durations, counts.device)
+                steps[item] += sent(found.tail_steps, counts.device)
         return sums._replace(durations=counts, tail_steps=steps)
 
     def first(self) -> Tensor:
@@ -230,7 +230,7 @@ class Smoother:
             own = virtual_phases(ring, folded, x.first, x.longest, x.tail, x.period, x.origin)
             own[x.origin % len(own)] += entry
             out.append(own)
-        return torch.from_numpy(np.stack(out)).to(self.batch.device)
+        return sent(np.stack(out), self.batch.device)
 
     def edge(self, item: int, way: int) -> Edge:
         """Return both directions at one end of an item, on the host."""
@@ -244,10 +244,8 @@ class Smoother:
         return Edge(
             directions[way],
             directions[1 - way],
-            host_state(directions[way], c.starts.at(torch.tensor([here], device=z.device)), 0),
-            host_state(
-                directions[1 - way], c.ends.at(torch.tensor([there], device=z.device)), self.batch.lengths[item]
-            ),
+            host_state(directions[way], c.starts.at(slice(here, here + 1)), 0),
+            host_state(directions[1 - way], c.ends.at(slice(there, there + 1)), self.batch.lengths[item]),
             float(z) / LOG2E,
         )
 

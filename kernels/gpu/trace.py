@@ -18,7 +18,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .. import fixed
-from .pieces import Table
+from .pieces import Table, sent
 
 LOST = -1
 BLOCK = 128  # positions searched at once: four a lane
@@ -298,7 +298,7 @@ def trace(model: TraceModel, rows: Rows, closing: Tensor, origin: int, lookahead
         spans = repair_spans(wrong, parts, rounds > PARALLEL)
         before = arrived.clone()
         path_repair_kernel[(len(spans),)](
-            *inputs, spans.to(rows.h.device), passed_on.clone(), arrived, passed_on, *sizes, **meta
+            *inputs, sent(spans.numpy(), rows.h.device), passed_on.clone(), arrived, passed_on, *sizes, **meta
         )
         walked = (before != arrived).any(1).cpu()
         positions += int((parts[:, 2] - parts[:, 1])[walked].sum())

@@ -12,6 +12,7 @@ from ..results import Report, Segments
 from .chunks import Batch, Chunks
 from .inputs import bare, fixed_batch, infeasible, law_and_grammar, plan_for
 from .meeting import joined
+from .pieces import sent
 from .tiles import FLOOR, NEVER
 from .trace import Rows, TraceModel, trace
 
@@ -44,7 +45,7 @@ def best(leaves: Leaves, layout: Layout, options: Options, memory: int | None) -
 def trace_model(batch: Batch, tables: list[Tables]) -> TraceModel:
     """Return what walks read of a model."""
     x, m, device = batch.x, batch.model, batch.device
-    whole = lambda a: torch.from_numpy(np.ascontiguousarray(fixed.integers(a))).to(device)  # noqa: E731
+    whole = lambda a: sent(np.ascontiguousarray(fixed.integers(a)), device)  # noqa: E731
     enter, leave, _ = tables[0]
     both = None
     if enter is not None and leave is not None:
