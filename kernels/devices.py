@@ -90,9 +90,8 @@ def quicker_here(operation: str, p: Potentials) -> bool:
     T, C = p.emissions.shape[-2:]
     labels = p.emissions.numel() // C * (C * C if p.transitions_by_duration else C)
     here, there = HERE[operation == "viterbi"], THERE[operation == "viterbi"]
-    return here.start + labels * (here.label + here.pair * len(p.durations)) < there.start + there.position * min(
-        T, ALONE
-    )
+    on_gpu = there.start + there.position * min(T, ALONE)
+    return here.start + labels * (here.label + here.pair * len(p.durations)) < on_gpu
 
 
 def _either(operation: Callable[P, R], reason: Callable[[torch.device], str | None]) -> Callable[P, R]:
