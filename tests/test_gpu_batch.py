@@ -15,7 +15,7 @@ import torch
 from cases import grid, ragged, tied
 from larger import forced_cycle, larger, long_tail
 from models import CHARACTERS, frame_grammar, informative, random_genome
-from tolerances import GPU, GPU_STEEP, gpu_log_partition
+from tolerances import GPU, GPU_STEEP, GPU_UNFORGOTTEN, gpu_log_partition
 
 pytest.importorskip("triton")
 
@@ -55,7 +55,6 @@ BIG = {f"larger-{seed}": larger(seed) for seed in range(8)}
 BIG |= {f"flat-{seed}": larger(seed, flat=True) for seed in range(4)}
 BIG |= {
     "long-tail": long_tail(),
-    "cycle": forced_cycle(),
     "short": larger(9, 400, 3, 3),
     "wide": larger(10, 300, 9),
     "bfloat16": informative(3000, 37, 70, seed=1, edge="censored", dtype=torch.bfloat16),
@@ -63,6 +62,7 @@ BIG |= {
 }
 # a few tiles of 16 boundaries, durations longer than a tile
 TILES = {f"tiles-{seed}": larger(seed, 45, 3, 20) for seed in range(4)}
+TILES["tiles-tail"] = long_tail(40)
 TILES["tiles-offset"] = TILES["tiles-3"]._replace(emissions=TILES["tiles-3"].emissions - 20.0)  # of all labels alike
 STEEP = larger(2, 45, 3, 20)
 STEEP = STEEP._replace(emissions=60 * STEEP.emissions)  # sums over pairs in 32 bits are taken again in 64
@@ -84,6 +84,7 @@ FEW_TILES = {
     "tiles-2": (Plan(2, 2),),
     "tiles-3": (WAVES,),
     "tiles-offset": (WHOLE,),
+    "tiles-tail": (WHOLE, PARTS),
 }
 
 
@@ -178,7 +179,7 @@ def tensors(m: Marginals) -> dict[str, torch.Tensor]:
     return {name: x for name, x in found.items() if x is not None}
 
 
-def close(got: dict[str, torch.Tensor], want: dict[str, torch.Tensor], T: int) -> None:
+def close(got: dict[str, torch.Tensor], want: dict[str, torch.Tensor], T: int, bound: float = GPU) -> None:
     assert got.keys() == want.keys()
     for name, theirs in want.items():
         mine = got[name]
@@ -186,10 +187,10 @@ def close(got: dict[str, torch.Tensor], want: dict[str, torch.Tensor], T: int) -
             assert mine is None, name
             continue
         assert mine.device.type == DEVICE, name
-        within = gpu_log_partition(T) if name == "log_partition" else GPU
+        within = gpu_log_partition(T) if name == "log_partition" else bound
         torch.testing.assert_close(
             mine.cpu(), theirs, atol=within,
-            rtol=0 if name == "log_partition" else max(GPU, torch.finfo(theirs.dtype).eps),  # of bfloat16
+            rtol=0 if name == "log_partition" else max(bound, torch.finfo(theirs.dtype).eps),  # of bfloat16
             msg=lambda text, name=name: f"{name}: {text}",
         )  # fmt: skip
 
@@ -242,6 +243,19 @@ def test_labels_far_apart():
         got = kernels.marginals(moved(STEEP, DEVICE))
     for name, theirs in tensors(want).items():
         torch.testing.assert_close(getattr(got, name).cpu(), theirs, atol=GPU_STEEP, rtol=0)
+
+
+@only_on_a_gpu
+@pytest.mark.parametrize("plan", [WHOLE, Plan(7, 64), Plan(5, 30, 0)])
+def test_what_is_never_forgotten(plan):
+    p, T = forced_cycle(), 1200
+    best, want, slopes = kernels.viterbi(p), kernels.marginals(p, want=EVERYTHING), gradients(p, "cpu")
+    with gpu_path(plan.memory):
+        same_path(kernels.viterbi(moved(p, DEVICE), **plan.how), best)
+        close(
+            tensors(kernels.marginals(moved(p, DEVICE), want=EVERYTHING, **plan.how)), tensors(want), T, GPU_UNFORGOTTEN
+        )
+        close(gradients(p, DEVICE, **plan.how), slopes, T, GPU_UNFORGOTTEN)
 
 
 @only_on_a_gpu

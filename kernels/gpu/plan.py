@@ -73,7 +73,8 @@ def plan(
         total = sum(parts)
         waves = min(waves, total)
         group = -(-total // waves)  # chunks of a wave
-        legs = max(1, min(LEGS, part // SHORTEST)) if stubborn else 1
+        cut = total > len(parts)  # else there is no seam to repair
+        legs = max(1, min(LEGS, part // SHORTEST)) if stubborn and cut else 1
         rows = -(-positions // waves) * row
         # per chunk and way: where it began, where its legs ended, what lies ahead of it
         states = total * ways * (2 + legs) * state

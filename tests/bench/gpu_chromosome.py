@@ -17,7 +17,7 @@ WORK = {"viterbi": (viterbi, 1, "max", 250e6), "posteriors": (marginals, 2, "fma
 
 def run(quick: bool) -> Iterator[Row]:
     """A row per operation."""
-    T, C, K = (200_000, 16, 256) if quick else (30_000_000, 16, 1024)
+    T, C, K = (200_000, 16, 256) if quick else (60_000_000, 16, 1024)
     potentials = informative_there(T, C, K)
     yield from operations(potentials, {"T": T, "C": C, "K": K}, {name: bar for name, (*_, bar) in WORK.items()}, quick)
 
