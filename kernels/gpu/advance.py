@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 import triton
 import triton.language as tl
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .model import Model
@@ -23,6 +24,7 @@ from .tiles import (
     DARK,
     DEEP,
     FLOOR,
+    HIGH,
     LOG2E,
     NEVER,
     TILE,
@@ -35,11 +37,27 @@ from .tiles import (
     load_rows,
     lowered,
     narrow,
+    outputs_of,
     plus,
     scaled,
 )
 
 REGISTERS = 128  # a thread of a program of one warp
+
+
+class Run(NamedTuple):
+    """Where runs stand and where they go, one entry a run; rows go by `step` a boundary."""
+
+    emission_row: NDArray  # of the position behind boundary 0 of the run
+    boundary_row: NDArray  # of boundary 0 of the run, in the boundary scores
+    out_row: NDArray  # of boundary 0 of the run, in the outputs
+    step: NDArray  # 1, or -1 backwards
+    way: NDArray  # 0, or 1 backwards
+    phase: NDArray  # row of the arcs at boundary 0
+    end: NDArray  # boundary where the run ends
+    keep: NDArray  # 1: write the scores of its boundaries
+    age: NDArray  # positions between the item's beginning and boundary 0
+
 
 _NEVER = tl.constexpr(NEVER)
 _DEEP = tl.constexpr(DEEP)
@@ -48,25 +66,28 @@ _LOG2E = tl.constexpr(LOG2E)
 _TILE = tl.constexpr(TILE)
 _WINDOW = tl.constexpr(WINDOW)
 _TRUSTED = tl.constexpr(TRUSTED)
-_RUN = tl.constexpr(12)
+_RUN = tl.constexpr(len(Run._fields))
 _DARK = tl.constexpr(DARK)
+_HIGH = tl.constexpr(HIGH)
+_LOW = tl.constexpr((1 << HIGH) - 1)
 
 
 @triton.jit
 def far(
-    work, top, low, window, window_top, window_mask, item_label, item_first, item_count, out, out_top, out_mask,
-    tau, blocks, reach, C: tl.constexpr, LANES: tl.constexpr, MAX: tl.constexpr, SCORE: tl.constexpr,
+    work, top, span, low, window, window_top, window_span, item_label, item_first, item_count, out, out_top, out_mask,
+    longest, tau, blocks, reach, C: tl.constexpr, LANES: tl.constexpr, MAX: tl.constexpr, SCORE: tl.constexpr,
     WORK: tl.constexpr,
 ):  # fmt: skip
     """Fill `out` [16, LANES] with every item's sum for each output of tile `tau`, relative to its own `out_top`.
 
-    `out_mask` has bit j set where a live source may reach output j at all.
+    `out_mask` has bit j set where a live source may reach output j; forbidden ones between live ones count as live.
     """
     item = tl.arange(0, LANES)
     label = tl.load(item_label + item)
     first = tl.load(item_first + item)
     count = tl.load(item_count + item)
-    oldest = tl.load(low + label)
+    # what is older was cut off, or folded behind the window
+    oldest = tl.maximum(tl.load(low + label), -tl.load(longest + label) + tau * _TILE)
     here = tau % blocks
     best = tl.full([LANES], _NEVER, SCORE)
     mask = tl.zeros([LANES], tl.int32)
@@ -78,9 +99,12 @@ def far(
     for b in range(reach):
         d = first + b
         window_x = tl.load(window_top + d * C + label)
-        live = (b < count) & ((tau - d) * _TILE + _TILE - 1 >= oldest) & alive(x) & alive(window_x)
+        sources = tl.load(span + slot * C + label)
+        eldest = tl.maximum(sources & _LOW, oldest - (tau - d) * _TILE)
+        youngest = sources >> _HIGH
+        live = (b < count) & (eldest <= youngest) & alive(x) & alive(window_x)
         x = tl.where(live, x + window_x, _NEVER)
-        mask = mask | tl.where(live, tl.load(window_mask + d * C + label), 0)
+        mask = mask | tl.where(live, outputs_of(eldest, youngest, tl.load(window_span + d * C + label)), 0)
         higher = tl.maximum(best, x)
         scale = narrow(x - higher, MAX)  # while nothing is alive both are NEVER, and nothing is looked at
         acc = lowered(acc, narrow(best - higher, MAX), MAX)
@@ -107,11 +131,11 @@ def along(x, CP: tl.constexpr):
 
 @triton.jit
 def merge(
-    ring, low, folded, law, fold_law, longest, period, label_items, acc, acc_top, acc_mask,
-    q0, rows, items, folds, shift, C: tl.constexpr, CP: tl.constexpr, LANES: tl.constexpr, MAX: tl.constexpr,
+    ring, top, low, folded, law, fold_law, longest, period, label_items, acc, acc_top, acc_mask,
+    q0, blocks, items, folds, shift, C: tl.constexpr, CP: tl.constexpr, LANES: tl.constexpr, MAX: tl.constexpr,
     SCORE: tl.constexpr,
 ):  # fmt: skip
-    """Return (16, CP) scores of the tile's outputs over all sources before it, and how many were taken again."""
+    """Return (16, CP) scores of the tile's outputs over all sources before it."""
     j = tl.arange(0, _TILE)[:, None]
     c = tl.arange(0, CP)[None, :] + shift
     inside = c < C
@@ -127,37 +151,43 @@ def merge(
         lost = tl.full([_TILE, CP], _NEVER, SCORE)
         for m in range(items):
             item = along(tl.load(label_items + m * C + c, mask=inside, other=-1), CP)
-            top = tl.load(acc_top + item, mask=item >= 0, other=_NEVER)
+            highest = tl.load(acc_top + item, mask=item >= 0, other=_NEVER)
             x = tl.load(acc + j * LANES + item, mask=item >= 0, other=_DEEP).to(SCORE)
-            out = tl.maximum(out, tl.where(alive(top) & (x > _DEEP), top + x, _NEVER))
-            lost = tl.maximum(lost, plus(top, _DEEP))
+            out = tl.maximum(out, tl.where(alive(highest) & (x > _DEEP), highest + x, _NEVER))
+            lost = tl.maximum(lost, plus(highest, _DEEP))
         again = reachable & (lost > out)
     else:
         total = tl.zeros([_TILE, CP], tl.float32)
         for m in range(items):
             item = along(tl.load(label_items + m * C + c, mask=inside, other=-1), CP)
-            top = tl.load(acc_top + item, mask=item >= 0, other=_NEVER)
+            highest = tl.load(acc_top + item, mask=item >= 0, other=_NEVER)
             x = tl.load(acc + j * LANES + item, mask=item >= 0, other=0.0)
-            total += tl.where(alive(top), x * tl.exp2((top - best).to(tl.float32)), 0.0)
+            total += tl.where(alive(highest), x * tl.exp2((highest - best).to(tl.float32)), 0.0)
         out = tl.where(total > 0, best + tl.log2(total), _NEVER)
         again = reachable & (total < _TRUSTED)
-    redone = tl.sum(tl.sum(again.to(tl.int32), 1), 0)
-    if redone > 0:
-        age = tl.max(tl.max(tl.where(again, tl.load(longest + c, mask=inside, other=0), 0), 1), 0)
+    wanted = tl.max(again.to(tl.int32), 0, keep_dims=True) > 0
+    age = tl.max(tl.max(tl.where(wanted, tl.load(longest + c, mask=inside, other=0), 0), 1), 0)
+    if age > 0:
         exact = tl.full([_TILE, CP], _NEVER, SCORE)
         oldest = tl.load(low + c, mask=inside, other=0)
-        for u in range(age):
-            q = q0 - 1 - u
-            source = tl.load(ring + (q + rows) % rows * C + c, mask=inside & (q >= oldest), other=_NEVER)
-            x = source + tl.load(law + (j + 2 + u) * C + c, mask=inside, other=_NEVER)
-            exact = combine(exact, tl.where(alive(x), x, _NEVER), MAX)
+        slot = q0 // _TILE % blocks
+        for d in range(tl.cdiv(age, _TILE)):
+            slot = tl.where(slot == 0, blocks, slot) - 1
+            # what is taken again has few live sources, as a rule: most blocks have none
+            highest = tl.load(top + slot * C + c, mask=inside & wanted, other=_NEVER)
+            if tl.max(tl.max(alive(highest).to(tl.int32), 1), 0) > 0:
+                for i in range(shift, _TILE):  # `shift` is 0, but not for the compiler, which would unroll this
+                    q = q0 - _TILE * (d + 1) + i
+                    source = tl.load(ring + (slot * _TILE + i) * C + c, mask=inside & (q >= oldest), other=_NEVER)
+                    x = source + tl.load(law + (q0 - q + j + 1) * C + c, mask=inside, other=_NEVER)
+                    exact = combine(exact, tl.where(alive(x), x, _NEVER), MAX)
         out = tl.where(again, exact, out)
     lengths = tl.load(period + c, mask=inside, other=0)
     for i in range(folds):
         row = tl.load(folded + i * C + c, mask=inside & (i < lengths), other=_NEVER)
         x = row + tl.load(fold_law + (i * _TILE + j) * C + c, mask=inside, other=_NEVER)
         out = combine(out, tl.where(alive(x), x, _NEVER), MAX)
-    return out, redone
+    return out
 
 
 @triton.jit
@@ -231,11 +261,11 @@ def fold(
 
 @triton.jit(do_not_specialize=["blocks", "reach", "items", "folds", "columns", "shift"])
 def advance_kernel(
-    runs,  # [runs, FIELDS] int64
+    runs,  # [runs, fields of `Run`] int64
     emissions, scores,  # [rows, C]; [rows, columns]
     forward_alpha, forward_h, backward_alpha, backward_h,  # [rows, C]
-    ring, work, top, folded, alpha, entry, total, first, low, redone,  # the pool of states, by slot
-    near, window, window_top, window_mask, law, fold_law, tail, longest, period, enter,  # durations
+    ring, work, top, span, folded, alpha, entry, total, first, low,  # the pool of states, by slot
+    near, window, window_top, window_span, law, fold_law, tail, longest, period, enter,  # durations
     arc_source, arc_score, arc_type,  # [ways, phases, D, C(, MAPS)]
     item_label, item_first, item_count, label_items,
     far_work, far_top, far_mask, far_out,  # scratch, by program
@@ -250,15 +280,15 @@ def advance_kernel(
     pid = tl.program_id(0).to(tl.int64)
     run = runs + pid * _RUN
     emission_row, boundary_row, out_row, step = tl.load(run), tl.load(run + 1), tl.load(run + 2), tl.load(run + 3)
-    way, phase, slot = tl.load(run + 4), tl.load(run + 5).to(tl.int32), tl.load(run + 6)
-    tile, last = tl.load(run + 7).to(tl.int32), tl.load(run + 8).to(tl.int32)
-    end, keep, age = tl.load(run + 9).to(tl.int32), tl.load(run + 10), tl.load(run + 11)
+    way, phase = tl.load(run + 4), tl.load(run + 5).to(tl.int32)
+    end, keep, age = tl.load(run + 6).to(tl.int32), tl.load(run + 7), tl.load(run + 8)
     rows = blocks * _TILE
-    ring += slot * rows * C
-    work += slot * rows * C
-    top += slot * blocks * C
-    folded += slot * 2 * folds * C
-    low += slot * C
+    ring += pid * rows * C
+    work += pid * rows * C
+    top += pid * blocks * C
+    span += pid * blocks * C
+    folded += pid * 2 * folds * C
+    low += pid * C
     far_work += pid * _TILE * LANES
     far_top += pid * LANES
     far_mask += pid * LANES
@@ -271,39 +301,37 @@ def advance_kernel(
     inside = c < C
     out_alpha = tl.where(way == 0, forward_alpha, backward_alpha)
     out_h = tl.where(way == 0, forward_h, backward_h)
-    a = tl.load(alpha + slot * C + c, mask=inside, other=_NEVER)
-    start = tl.load(entry + slot * C + c, mask=inside, other=_NEVER)
-    S = tl.load(total + slot * C + c, mask=inside, other=0)
+    a = tl.load(alpha + pid * C + c, mask=inside, other=_NEVER)
+    start = tl.load(entry + pid * C + c, mask=inside, other=_NEVER)
+    S = tl.load(total + pid * C + c, mask=inside, other=0)
     oldest = tl.load(low + c, mask=inside, other=0)
     if FIRST:
-        cut_first = tl.load(first + slot * C + c, mask=inside, other=_NEVER)
+        cut_first = tl.load(first + pid * C + c, mask=inside, other=_NEVER)
         K = tl.load(longest + c, mask=inside, other=0)
         p = tl.load(period + c, mask=inside, other=0)
         tailed = p > 0
         p = tl.maximum(p, 1)
-    again = tl.zeros([], tl.int32)
     arcs = tl.arange(0, D)[:, None] * C + c
-    row = (phase + tile * _TILE) % PHASES
+    row = phase
     if PHASES == 1:
         source = tl.load(arc_source + arcs, mask=inside, other=-1)
         score = tl.load(arc_score + arcs, mask=inside, other=_NEVER if MAX else _DARK)
 
-    for tau in range(tile, last):
+    for tau in range(tl.cdiv(end, _TILE)):
         q0 = tau * _TILE
         # asked for early: the positions of the tile come from far away
         ahead = tl.load(emissions + (emission_row + step * (q0 + i)) * C + c, mask=inside & (q0 + i < end), other=0)
         far(
-            work, top, low, window, window_top, window_mask, item_label, item_first, item_count,
-            far_work, far_top, far_mask, tau, blocks, reach, C, LANES, MAX, SCORE, WORK,
+            work, top, span, low, window, window_top, window_span, item_label, item_first, item_count,
+            far_work, far_top, far_mask, longest, tau, blocks, reach, C, LANES, MAX, SCORE, WORK,
         )  # fmt: skip
         tl.debug_barrier()
         parity = tau % 2
         behind = folded + parity * folds * C
-        before, count = merge(
-            ring, low, behind, law, fold_law, longest, period, label_items, far_work, far_top, far_mask,
-            q0, rows, items, folds, shift, C, CP, LANES, MAX, SCORE,
+        before = merge(
+            ring, top, low, behind, law, fold_law, longest, period, label_items, far_work, far_top, far_mask,
+            q0, blocks, items, folds, shift, C, CP, LANES, MAX, SCORE,
         )  # fmt: skip
-        again += count
         base = tl.max(a, 1, keep_dims=True)  # [1, 1]
         base = tl.where(alive(base), base, 0)
         if MAX:
@@ -372,6 +400,9 @@ def advance_kernel(
         tl.store(ring + (here * _TILE + i) * C + c, g, mask=inside)
         largest = tl.max(g, 0, keep_dims=True)
         tl.store(top + here * C + c, largest, mask=inside)
+        youngest = tl.max(tl.where(alive(g), i, 0), 0, keep_dims=True)
+        eldest = tl.min(tl.where(alive(g), i, _TILE - 1), 0, keep_dims=True)
+        tl.store(span + here * C + c, eldest | (youngest << _HIGH), mask=inside)
         tl.store(work + (here * _TILE + i) * C + c, narrow(g - largest, MAX), mask=inside)
         tl.store(low + c, oldest, mask=inside)
         tl.debug_barrier()
@@ -381,29 +412,11 @@ def advance_kernel(
                 shift, C, CP, MAX, SCORE, WORK,
             )  # fmt: skip
             tl.debug_barrier()
-    tl.store(alpha + slot * C + c, a, mask=inside)
-    tl.store(entry + slot * C + c, start, mask=inside)
-    tl.store(total + slot * C + c, S, mask=inside)
+    tl.store(alpha + pid * C + c, a, mask=inside)
+    tl.store(entry + pid * C + c, start, mask=inside)
+    tl.store(total + pid * C + c, S, mask=inside)
     if FIRST:
-        tl.store(first + slot * C + c, cut_first, mask=inside)
-    tl.atomic_add(redone, again)
-
-
-class Run(NamedTuple):
-    """Where runs stand and where they go (columns of `runs`); rows go by `step` a boundary."""
-
-    emission_row: int  # of the position behind boundary 0 of the run
-    boundary_row: int  # of boundary 0 of the run, in the boundary scores
-    out_row: int  # of boundary 0 of the run, in the outputs
-    step: int  # 1, or -1 backwards
-    way: int  # 0, or 1 backwards
-    phase: int  # row of the arcs at boundary 0
-    slot: int  # of the pool
-    tile: int  # first tile to do
-    last: int  # first one not to do
-    end: int  # boundary where the run ends
-    keep: int  # 1: write the scores of its boundaries
-    age: int  # positions between the item's beginning and boundary 0
+        tl.store(first + pid * C + c, cut_first, mask=inside)
 
 
 class Rows(NamedTuple):
@@ -416,14 +429,14 @@ class Rows(NamedTuple):
 def advance_launch(
     model: Model, pool: Pool, runs: Tensor, emissions: Tensor, scores: Tensor, out: tuple[Rows, Rows], warps: int
 ) -> None:
-    """Move runs (n, FIELDS) over their tiles, forward ones into the first rows, backward ones into the second."""
+    """Move runs (n, fields of `Run`), each at its state of the pool: forward ones write the first rows."""
     s, items = model.sizes, model.items
     CP, LANES, n = triton.next_power_of_2(s.labels), len(items.label), len(runs)
     score, work, device = pool.ring.dtype, pool.work.dtype, runs.device
     scratch = lambda dtype, *shape: torch.empty(n, *shape, dtype=dtype, device=device)  # noqa: E731
     advance_kernel[(n,)](
         runs, emissions, scores, out[0].alpha, out[0].h, out[1].alpha, out[1].h, *pool,
-        model.near, model.window, model.window_top, model.window_mask, model.law, model.fold_law, model.tail,
+        model.near, model.window, model.window_top, model.window_span, model.law, model.fold_law, model.tail,
         model.longest, model.period, model.enter, model.arc_source, model.arc_score, model.arc_type,
         items.label, items.first, items.blocks, items.of_label,
         scratch(work, TILE, LANES), scratch(score, LANES), scratch(torch.int32, LANES),

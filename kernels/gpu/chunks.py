@@ -16,13 +16,13 @@ from ..edges import virtual_rows
 from ..plan import boundaries
 from ..resolve import Layout, Leaves, Sequence
 from ..seams import ENOUGH, Seam, Settled, Verdict, before, settle
-from .advance import Rows, advance_launch
+from .advance import Rows, Run, advance_launch
 from .meeting import begin, entries, meet, same_up_to_constant, total_variation
 from .model import Model
 from .pieces import Table, sent, table_of
 from .plan import Plan
 from .states import States, load, new_pool, scores_dtype, unload
-from .tiles import FLOOR, LOG2E, NEVER, TILE
+from .tiles import FLOOR, LOG2E, NEVER
 
 SLACK = 4 * ENOUGH * LOG2E  # a span of it is at most ENOUGH of total variation
 
@@ -132,10 +132,17 @@ class Chunks:
         phase = np.where(way == 0, x.origin + begin, -begin - x.origin)
         phase %= self.batch.model.sizes.phases
         zero = np.zeros_like(begin)
-        columns = (
-            self.emission_row[chunk] + begin - way, self.boundary_row[chunk] + begin, zero if out is None else out,
-            step, way, phase, np.arange(len(way)), zero, -(-length // TILE), length, zero + (out is not None), begin,
-        )  # fmt: skip
+        columns = Run(
+            emission_row=self.emission_row[chunk] + begin - way,
+            boundary_row=self.boundary_row[chunk] + begin,
+            out_row=zero if out is None else out,
+            step=step,
+            way=way,
+            phase=phase,
+            end=length,
+            keep=zero + (out is not None),
+            age=begin,
+        )
         return sent(np.stack(columns, 1), self.batch.device)
 
     def run(

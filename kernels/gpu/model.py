@@ -13,7 +13,7 @@ from .. import fixed
 from ..edges import Tables, continued
 from ..resolve import Sequence
 from .pieces import sent
-from .tiles import DARK, DEEP, LOG2E, NEVER, TILE, WINDOW
+from .tiles import DARK, DEEP, LOG2E, NEVER, TILE, WINDOW, span_of
 
 ALIGN = 256  # bytes
 
@@ -48,7 +48,7 @@ class Model(NamedTuple):
     near: Tensor  # (32, C) durations inside a tile, behind 15 forbidden rows; float32, or int64
     window: Tensor  # (reach, WINDOW, C) 32-bit durations around 16 d + 1, relative to their largest
     window_top: Tensor  # (reach, C) their largest
-    window_mask: Tensor  # (reach, C) int32: bit j set where output j of a tile may be reached
+    window_span: Tensor  # (reach, C) int32: first and last row of the window that is not forbidden, see `span_of`
     law: Tensor  # (., C) durations by length, 0 forbidden, continued by the tail
     fold_law: Tensor  # (folds, 16, C) durations from the rows behind the window to a tile's outputs
     tail: Tensor  # (C,)
@@ -78,9 +78,8 @@ def model_of(x: Sequence, tables: Tables | None, threads: int, device: torch.dev
     window = law[lengths]
     top = window.max(1)
     relative = window - np.where(top > -np.inf, top, 0)[:, None]
-    # output j is reached by any of TILE durations from j on: differences of running counts
-    counts = np.concatenate([np.zeros((reach + 1, 1, C), int), np.cumsum(window > -np.inf, 1)], 1)
-    mask = ((counts[:, TILE:] > counts[:, :TILE]) * (1 << np.arange(TILE))[:, None]).sum(1)
+    allowed = window > -np.inf
+    span = span_of(allowed.argmax(1), WINDOW - 1 - allowed[:, ::-1].argmax(1))
     nearest = x.longest + period  # the row behind the window that is p - i behind K
     rows = np.zeros((folds, TILE, C))
     for i in range(folds):
@@ -100,7 +99,7 @@ def model_of(x: Sequence, tables: Tables | None, threads: int, device: torch.dev
     whole = lambda a: np.asarray(a, np.int32)  # noqa: E731
     items = items_of(tuple(((x.longest + TILE - 2 + (period > 0)) // TILE).tolist()), threads)
     ours = (
-        light(near), narrow, score(top), whole(mask), score(law), score(rows), score(slope), whole(x.longest),
+        light(near), narrow, score(top), whole(span), score(law), score(rows), score(slope), whole(x.longest),
         whole(period), score(enter), light(law.T), source, light(np.where(source >= 0, change * scale, -np.inf)), kind,
     )  # fmt: skip
     given = packed([*items[1:], *ours], device)

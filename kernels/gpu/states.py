@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .model import Model
-from .tiles import DEEP, FLOOR, NEVER, TILE
+from .tiles import DEEP, FLOOR, NEVER, TILE, span_of
 
 
 class Pool(NamedTuple):
@@ -16,13 +16,13 @@ class Pool(NamedTuple):
     ring: Tensor  # (n, 16 blocks, C): source q stands at q modulo the rows, without its emissions' sum
     work: Tensor  # (n, 16 blocks, C) 32-bit, relative to the block's top
     top: Tensor  # (n, blocks, C)
+    span: Tensor  # (n, blocks, C) int32: first and last source of a block that is not forbidden, see `span_of`
     folded: Tensor  # (n, 2, folds, C): even and odd tiles
     alpha: Tensor  # (n, C)
     entry: Tensor  # (n, C)
     total: Tensor  # (n, C) sum of emissions since the run began
     first: Tensor  # (n, C)
     low: Tensor  # (n, C) int32: sources before it are cut off
-    redone: Tensor  # (1,) int32: outputs taken again in 64 bits
 
 
 class States(NamedTuple):
@@ -66,13 +66,13 @@ def new_pool(model: Model, n: int) -> Pool:
         ring,
         torch.full((n, rows, C), nothing, dtype=kind, device=device),
         top,
+        torch.full((n, s.blocks, C), span_of(0, TILE - 1), dtype=torch.int32, device=device),
         folded,
         alpha,
         entry,
         torch.zeros(n, C, dtype=dtype, device=device),
         first,
         torch.full((n, C), -(2**30), dtype=torch.int32, device=device),
-        torch.zeros(1, dtype=torch.int32, device=device),
     )
 
 

@@ -19,9 +19,15 @@ DARK = -1e30  # forbidden among 32-bit differences
 # Every lost product is below 2^-126 of its reference, so a sum above this is exact to rounding.
 TRUSTED = 2.0**-90
 
+HIGH = 8  # bits of the low end of a span
+
 _NEVER = tl.constexpr(NEVER)
 _FLOOR = tl.constexpr(FLOOR)
 _DEEP = tl.constexpr(DEEP)
+_TILE = tl.constexpr(TILE)
+_HIGH = tl.constexpr(HIGH)
+_LOW = tl.constexpr((1 << HIGH) - 1)
+_ALL = tl.constexpr((1 << TILE) - 1)
 
 
 @triton.jit
@@ -67,6 +73,20 @@ def narrow(x, MAX: tl.constexpr):
         return tl.maximum(x, _DEEP).to(tl.int32)
     else:  # a second return type is an error otherwise
         return tl.exp2(x.to(tl.float32))
+
+
+def span_of(low, high):
+    """Return two small row numbers as one."""
+    return low | high << HIGH
+
+
+@triton.jit
+def outputs_of(first, last, window):
+    """Return bits of the outputs of a tile that sources first..last may reach by the durations of a span."""
+    low = (window & _LOW) + first - (_TILE - 1)
+    last = (window >> _HIGH) + last - 2 * (_TILE - 1)  # counted from the last output
+    every = tl.zeros_like(low) + _ALL
+    return (every << tl.maximum(low, 0)) & (every >> tl.maximum(-last, 0))
 
 
 @triton.jit
