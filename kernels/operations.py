@@ -7,7 +7,7 @@ from torch import Tensor
 
 from . import checks
 from .cpu import batch
-from .devices import backend, on_cpu, on_device
+from .devices import backend, on_device
 from .expansion import concept_of, expand
 from .potentials import Potentials
 from .resolve import resolve
@@ -68,7 +68,7 @@ def marginals(
     return Marginals(**strip, boundaries=boundaries, calls=found.calls, report=found.report)
 
 
-@on_cpu
+@on_device
 def sample(
     potentials: Potentials,
     n: int,
@@ -84,5 +84,5 @@ def sample(
     how = batch.options(threads, chunks, warm_up)
     model = expand(potentials)
     leaves, layout = resolve(model.potentials, model.censoring_checked)
-    draws = batch.sample(leaves, layout, how, n, seed)
-    return [draw._replace(label=model.label[draw.label]) for draw in draws]
+    draws = backend(leaves.emissions.device).sample(leaves, layout, how, n, seed)
+    return [draw._replace(label=model.label.to(draw.label.device)[draw.label]) for draw in draws]

@@ -1,4 +1,4 @@
-"""What has no kernels yet is the CPU's work: calls, samples, entropy, second derivatives; results are on the GPU."""
+"""What has no kernels yet is the CPU's work: entropies, second derivatives; results are on the GPU."""
 
 import pytest
 import torch
@@ -27,29 +27,6 @@ def on_kernels(monkeypatch):
 def close(got: torch.Tensor, want: torch.Tensor) -> None:
     assert got.device.type == "cuda"
     torch.testing.assert_close(got.cpu(), want)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_calls(seed):
-    p = larger(seed)
-    asked = kernels.viterbi(p).segments
-    want = kernels.marginals(p, segments=asked, want=())
-    with pytest.warns(UserWarning, match="no kernels for calls on cuda, computed on the CPU") as said:
-        got = [kernels.marginals(moved(p, "cuda"), segments=moved(asked, "cuda"), want=()) for _ in range(2)][1]
-    assert len(said) == 1
-    for mine, theirs in zip(got.calls, want.calls, strict=True):
-        close(mine, theirs)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_samples(seed):
-    p = larger(seed)
-    with pytest.warns(UserWarning, match="no kernels for sample on cuda") as said:
-        got = [kernels.sample(moved(p, "cuda"), 3, seed=1) for _ in range(2)][1]
-    assert len(said) == 1
-    for mine, theirs in zip(got, kernels.sample(p, 3, seed=1), strict=True):
-        for x, y in zip(mine, theirs, strict=True):
-            close(x, y)
 
 
 def test_entropy():

@@ -114,7 +114,7 @@ RUNS = every_run()
 @contextmanager
 def gpu_path(memory: int | None = None) -> Iterator[None]:
     """Have the operations run on the kernels, on a device or interpreted, in this much memory."""
-    named = ("viterbi", "log_partitions", "gradients", "marginals")
+    named = ("viterbi", "log_partitions", "gradients", "marginals", "sample")
     there = SimpleNamespace(weigh=batch.weigh, **{n: partial(getattr(batch, n), memory=memory) for n in named})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(devices, "quicker_here", lambda operation, potentials: False)
@@ -215,6 +215,35 @@ def test_marginals(name, plan):
         got = kernels.marginals(moved(of(name), DEVICE), want=EVERYTHING, **plan.how)
     close(tensors(got), tensors(want), of(name).emissions.shape[-2])
     assert got.report.closing <= GPU
+
+
+@pytest.mark.parametrize(("name", "plan"), RUNS[::4])
+def test_calls(name, plan):
+    p = of(name)
+    asked, concepts = kernels.viterbi(p).segments, torch.arange(p.emissions.shape[-1]) // 2
+    want = kernels.marginals(p, want=(), segments=asked, concepts=concepts).calls
+    with gpu_path(plan.memory):
+        got = kernels.marginals(
+            moved(p, DEVICE), want=(), segments=moved(asked, DEVICE), concepts=concepts, **plan.how
+        ).calls
+    for field, mine, theirs in zip(want._fields, got, want, strict=True):
+        assert mine.device.type == DEVICE, field
+        if mine.is_floating_point():
+            torch.testing.assert_close(mine.cpu(), theirs, atol=GPU, rtol=0, msg=lambda text, field=field: field + text)
+    # a bound moves only where another interval holds as much, to rounding
+    for low, high in (("start_low", "start_high"), ("end_low", "end_high")):
+        widths = [getattr(x, high).cpu() - getattr(x, low).cpu() for x in (got, want)]
+        assert torch.equal(*widths)
+
+
+@pytest.mark.parametrize(("name", "plan"), RUNS[1::4])
+def test_samples(name, plan):
+    p = of(name)
+    want = kernels.sample(p, 20, seed=3)
+    with gpu_path(plan.memory):
+        got = kernels.sample(moved(p, DEVICE), 20, seed=3, **plan.how)
+    same = [all(torch.equal(x.cpu(), y) for x, y in zip(*pair, strict=True)) for pair in zip(got, want, strict=True)]
+    assert sum(same) >= 19  # a uniform may fall between what the two give a segment
 
 
 @pytest.mark.parametrize(("name", "plan"), RUNS[:: 1 if ON_GPU else 2])

@@ -13,7 +13,7 @@ from ..expansion import contract
 from ..plan import Plan, plan
 from ..resolve import Layout, Leaves, Sequence, sequence
 from ..results import Calls, Marginals, Report, Segments
-from .calls import describe
+from .calls import Described, describe
 from .chunks import Chunks
 from .directions import Direction
 from .gradients import Gradients, combine, partition_and_gradients
@@ -192,6 +192,19 @@ class Asked(NamedTuple):
     level: float
 
 
+def describe_item(smoother: Smoother, asked: Asked, item: int) -> Described:
+    """Return what is known about the segments of one item."""
+    mine = (asked.segments.item == item).numpy()
+    segments = asked.segments.start.numpy()[mine], asked.segments.end.numpy()[mine], asked.label[mine]
+    return describe(smoother, *segments, asked.concepts, asked.level)
+
+
+def in_order(parts: list[Described], asked: Asked) -> Calls:
+    """Return what is known about every item's segments, in the order in which they were given."""
+    order = np.argsort(np.argsort(asked.segments.item.numpy(), kind="stable"))
+    return Calls(*(torch.from_numpy(np.concatenate(column)[order]) for column in zip(*parts, strict=True)))
+
+
 def marginals(
     leaves: Leaves, layout: Layout, options: Options, want: set[str], label: Tensor, labels: int, asked: Asked | None
 ) -> Marginals:
@@ -228,11 +241,7 @@ def marginals(
         counts, closing = combine(smoother, wanted, keep)
         calls = None
         if asked is not None:
-            mine = (asked.segments.item == item).numpy()
-            calls = describe(
-                smoother, asked.segments.start.numpy()[mine], asked.segments.end.numpy()[mine], asked.label[mine],
-                asked.concepts, asked.level,
-            )  # fmt: skip
+            calls = describe_item(smoother, asked, item)
         return smoother.log_partition(), counts, calls, smoother.report(closing)
 
     found = each_item(layout, options, work)
@@ -244,10 +253,7 @@ def marginals(
         transitions = split[..., :labels].transpose(2, 3)
     calls = None
     if asked is not None:
-        order = np.argsort(np.concatenate([np.flatnonzero((asked.segments.item == b).numpy()) for b in range(B)]))
-        parts = [c for _, _, c, _ in found]
-        columns = [np.concatenate(column)[order] for column in zip(*parts, strict=True)]
-        calls = Calls(*map(torch.from_numpy, columns))
+        calls = in_order([c for _, _, c, _ in found], asked)
     send = lambda name: out[name].to(device) if name in out else None  # noqa: E731
     return Marginals(
         log_partition=torch.tensor([float(z) for z, _, _, _ in found], dtype=torch.float64, device=device),

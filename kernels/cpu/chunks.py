@@ -222,6 +222,10 @@ class Chunks:
         """Return the state of one direction at a mark (forward coordinates)."""
         return self.runs[way, chunk].states[t if way == 0 else self.directions[way].length - t]
 
+    def last(self) -> State:
+        """Return the forward state at the end of the sequence."""
+        return self.runs[0, self.plan.chunks - 1].end
+
     def values(self, way: int, chunk: int, u: int, v: int) -> Values:
         """Return the scores between two marks, in own order, computed again where they were not kept."""
         direction, run = self.directions[way], self.runs[way, chunk]

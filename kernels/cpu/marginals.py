@@ -42,13 +42,12 @@ class Part(NamedTuple):
 
 def final_partition(chunks: Chunks, backward: Direction):
     """Return log Z from a settled forward pass and the right edge."""
-    last = chunks.plan.chunks - 1
-    x = chunks.runs[0, last].end
+    x = chunks.last()
     right = backward.start() if len(chunks.starts) < 2 or chunks.starts[1] is None else chunks.starts[1]
     z = anchor(chunks.directions[0], x, backward, right._replace(position=0)).partition
     if z.real == -np.inf:
         raise InfeasibleError(0, backward.length)
-    return z + x.offset + right.offset + chunks.constants(0)[last]
+    return z + x.offset + right.offset + chunks.constants(0)[-1]
 
 
 class Smoother:

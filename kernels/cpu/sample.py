@@ -176,9 +176,14 @@ def walk_samples(model, laws, u, alpha, h, emissions, scores, phase, slack, samp
 def sample_item(x: Sequence, n: int, seed: int, plan: Plan, pool: ThreadPoolExecutor) -> list[Sample]:
     """Return n posterior samples of one sequence."""
     x = x._replace(**{f: getattr(x, f).astype(np.float64) for f in ("durations", "transitions", "begin", "finish")})
-    direction = Direction(x)
-    chunks = Chunks([direction], plan, pool)
+    chunks = Chunks([Direction(x)], plan, pool)
     chunks.settle()
+    return draw_samples(chunks, x, n, seed, pool)
+
+
+def draw_samples(chunks: Chunks, x: Sequence, n: int, seed: int, pool: ThreadPoolExecutor) -> list[Sample]:
+    """Return n posterior samples by settled forward passes."""
+    direction = chunks.directions[0]
     tables = edge_tables(x)
     enter, leave = (None if t is None else t.T for t in tables[:2])
     law = laws(x.durations.T, enter, leave, tables.both, direction.model)
@@ -233,7 +238,7 @@ def _walk(chunks: Chunks, law: Laws, walks: Walks, slack: float, pool: ThreadPoo
 def _right_end(chunks: Chunks, law: Laws) -> tuple[NDArray, NDArray, int]:
     """Return per label the log weight of ending with it, the log weight of its starts, and how such segments end."""
     direction = chunks.directions[0]
-    x, state = direction.x, chunks.runs[0, chunks.plan.chunks - 1].end
+    x, state = direction.x, chunks.last()
     if x.right == "exact":
         ends, targets, way = state.alpha + x.finish, state.alpha, 0
     else:

@@ -1,17 +1,20 @@
 """The operations on a batch on a GPU: what `cpu/batch.py` gives, under the same names."""
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..cpu import batch as cpu
-from ..cpu.batch import Asked, Options
-from ..devices import moved, say_once, within_memory
+from ..cpu.batch import Asked, Options, describe_item, in_order, logs, table
+from ..cpu.sample import draw_samples
+from ..cpu.threads import pool
+from ..devices import moved, within_memory
 from ..expansion import contract
 from ..resolve import Layout, Leaves
 from ..results import Marginals, Report, Segments
+from .fetched import Fetched
 from .smoother import Smoother
 from .viterbi import best
 
@@ -83,6 +86,28 @@ def weigh(items: Gradients, weight: Tensor, leaves: Leaves) -> tuple[Tensor | No
 
 
 @within_memory
+def sample(
+    leaves: Leaves, layout: Layout, options: Options, n: int, seed: int, memory: int | None = None
+) -> list[Segments]:
+    """Return n samples of every item, each sample one table."""
+    smoother = Smoother(leaves, layout, options, memory)
+    smoother.check()
+    items = fetched(smoother, leaves, layout, options)
+    # items draw from seeds of their own, the first from the seed itself
+    found = [draw_samples(x.chunks, x.x, n, seed + b, x.pool) for b, x in enumerate(items)]
+    draws = [table([(b, *samples[i]) for b, samples in enumerate(found)]) for i in range(n)]
+    return moved(draws, leaves.emissions.device)
+
+
+def fetched(smoother: Smoother, leaves: Leaves, layout: Layout, options: Options) -> Iterator[Any]:
+    """Yield every item's passes as the CPU's code reads them."""
+    for item in range(len(layout.lengths)):
+        x = logs(leaves, layout, item)
+        x = x._replace(**{f: getattr(x, f).astype(np.float64) for f in ("durations", "transitions", "begin", "finish")})
+        yield Fetched(smoother, x, item, pool(options.threads))
+
+
+@within_memory
 def marginals(
     leaves: Leaves,
     layout: Layout,
@@ -97,16 +122,15 @@ def marginals(
     B, _T, L = leaves.emissions.shape
     dtype = torch.float64 if leaves.emissions.dtype == torch.float64 else torch.float32
     by_duration = "transitions" in want and L != labels
-    calls = None
-    if asked is not None:
-        say_once(f"no kernels for calls on {leaves.emissions.device.type}")
-        there = cpu.marginals(moved(leaves, "cpu"), layout, options, set(), label, labels, asked)
-        calls = moved(there.calls, leaves.emissions.device)
-    smoother = Smoother(leaves, layout, options, memory)
+    smoother = Smoother(leaves, layout, options, memory, calls=asked is not None)
     wanted = {name: name in want for name in ("start", "end", "position")} | {"kinds": "boundaries" in want}
     outputs = smoother.outputs(wanted, dtype)
     sums = smoother.combine(outputs, "transitions" in want and not by_duration, "durations" in want or by_duration)
     smoother.check()
+    calls = None
+    if asked is not None:
+        items = enumerate(fetched(smoother, leaves, layout, options))
+        calls = moved(in_order([describe_item(x, asked, b) for b, x in items], asked), leaves.emissions.device)
     transitions = sums.transitions
     if by_duration:  # durations of "c entered from c'", but the first segments' own labels
         assert sums.durations is not None

@@ -84,7 +84,7 @@ class Sums(NamedTuple):
 class Smoother:
     """Settled passes of a batch, ready to give posteriors."""
 
-    def __init__(self, leaves: Leaves, layout: Layout, options: Options, memory: int | None):
+    def __init__(self, leaves: Leaves, layout: Layout, options: Options, memory: int | None, calls: bool = False):
         self.leaves, self.layout = leaves, layout
         self.small = bare(leaves)
         x = law_and_grammar(self.small, layout)
@@ -93,6 +93,10 @@ class Smoother:
         self.chunks = Chunks(self.batch, self.plan, 2)
         self.chunks.settle()
         self._anchor()
+        # what puts each chunk's scores on its item's common scale; backwards for calls only
+        self.constants = [self.chunks.constants(way) for way in range(1 + calls)]
+        last = self.chunks.at_ends(1)
+        self.log_partition = (self.normaliser + self.constants[0][last]) / LOG2E
         self.chunks.ahead = None  # as large as all states
 
     def _anchor(self) -> None:
@@ -104,7 +108,7 @@ class Smoother:
             self.left, self.right = z[: c.count], z[c.count :]
             self.shares = (through[: c.count, 0] - self.left[:, None]).exp2()
             self.open_right = torch.zeros_like(self.shares)
-            self.normaliser, self.log_partition = self.right, self.right / LOG2E
+            self.normaliser = self.right
             return
         size = 8 * self.batch.model.law.shape[1] * (c.starts.open.shape[1] + 1)
         step = max(1, PIECE // size)
@@ -119,9 +123,7 @@ class Smoother:
                 found[2 * way].append(z)
                 found[2 * way + 1].append(share.sum(1) if way == 0 else share[:, 1:].sum(1))
         self.left, self.shares, self.right, self.open_right = (torch.cat(f) for f in found)
-        last = c.at_ends(1)
-        self.normaliser = self.right[last]
-        self.log_partition = (self.normaliser + c.constants(0)[last]) / LOG2E
+        self.normaliser = self.right[c.at_ends(1)]
 
     def check(self) -> None:
         """Raise where an item has no segmentation; last of all, since it waits for the device."""
@@ -258,6 +260,8 @@ class Smoother:
 def host_state(direction: Direction, states: States, position: int) -> State:
     """Return one state as the CPU's recursion has it, in nats."""
     alpha, entry, open_, _ = (torch.where(x[0] > FLOOR, x[0] / LOG2E, -torch.inf).cpu().numpy() for x in states)
+    if len(open_) == 0:  # one piece between exact ends: there nothing is open
+        open_ = np.full((direction.ring + int(direction.x.period.max()), len(alpha)), -np.inf)
     C = len(alpha)
     ring = np.full((C, direction.ring), -np.inf)
     folded = np.full((C, int(direction.x.period.max())), -np.inf)
