@@ -1,0 +1,160 @@
+"""From DNA to what a gene grammar scores: strand-symmetric by construction, local, and the same for every window.
+
+Both strands go through one network, the second one as its reverse complement read from its own 5' end, so whatever is
+learnt on one strand is known on the other. Coding sequence shows in short words at one base's resolution (codons,
+splice sites) and in composition over kilobases (codon usage, isochores), hence a U: residual convolutions at full
+resolution, dilated ones at a sixteenth of it where a kilobase costs little, and full resolution again. Strands exchange
+what they know at the bottom, since a gene on one strand speaks against one on the other. Layers normalise over channels
+at each position: no statistic of the window enters, and away from its ends a window gives what the whole contig gives.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+STRIDE = 16  # of the bottom; windows begin at multiples of it
+CHANNELS = 5  # A, C, G, T and soft-masked
+
+
+class Shape(NamedTuple):
+    """Sizes of an encoder."""
+
+    width: int  # channels at full resolution
+    bottom: int  # channels at a sixteenth
+    kernel: int = 9
+    dilations: tuple[int, ...] = (1, 3, 9)  # of the blocks at full resolution: multiples of a codon
+    depths: tuple[int, ...] = (1, 2, 4, 8, 16, 32)  # dilations of the blocks at the bottom
+
+
+SHAPES = {
+    "full": Shape(64, 144, depths=(1, 2, 4, 8, 16, 32, 64)),
+    "compact": Shape(24, 64, 7, (1, 3), (1, 2, 4, 8, 16, 32)),
+}
+
+
+class ChannelNorm(nn.Module):
+    """Normalised over channels, position by position."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(x.transpose(1, 2)).transpose(1, 2)
+
+
+class Block(nn.Module):
+    """A gated residual convolution."""
+
+    def __init__(self, width: int, kernel: int, dilation: int):
+        super().__init__()
+        self.norm = ChannelNorm(width)
+        self.into = nn.Conv1d(width, 2 * width, kernel, padding=kernel // 2 * dilation, dilation=dilation)
+        self.out = nn.Conv1d(width, width, 1)
+        nn.init.zeros_(self.out.weight)  # to begin with, a block passes on what it gets
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.out(nn.functional.glu(self.into(self.norm(x)), 1))
+
+
+class Exchange(nn.Module):
+    """What each strand takes from the other at the same place."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm = ChannelNorm(width)
+        self.take = nn.Conv1d(width, width, 1)
+        nn.init.zeros_(self.take.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x (2 B, H, T): both strands, each in its own direction."""
+        there = x.unflatten(0, (2, -1)).flip(0).flatten(0, 1).flip(2)
+        return x + self.take(self.norm(there))
+
+
+class Encoder(nn.Module):
+    """Features of both strands of DNA."""
+
+    def __init__(self, shape: Shape, outputs: int):
+        super().__init__()
+        self.shape = shape
+        full = lambda: [Block(shape.width, shape.kernel, d) for d in shape.dilations]  # noqa: E731
+        middle = (shape.width + shape.bottom) // 2
+        self.stem = nn.Conv1d(CHANNELS, shape.width, 2 * shape.kernel - 1, padding=shape.kernel - 1)
+        self.down_full = nn.Sequential(*full())
+        self.to_middle = nn.Conv1d(shape.width, middle, 8, 4, padding=2)
+        self.to_bottom = nn.Conv1d(middle, shape.bottom, 8, 4, padding=2)
+        deep: list[nn.Module] = []
+        for dilation in shape.depths:
+            deep += [Block(shape.bottom, 5, dilation), Exchange(shape.bottom)]
+        self.deep = nn.Sequential(*deep)
+        self.from_bottom = nn.ConvTranspose1d(shape.bottom, middle, 8, 4, padding=2)
+        self.from_middle = nn.ConvTranspose1d(middle, shape.width, 8, 4, padding=2)
+        self.up_full = nn.Sequential(*full())
+        self.head = nn.Sequential(ChannelNorm(shape.width), nn.Conv1d(shape.width, outputs, 1))
+
+    @property
+    def reach(self) -> int:
+        """Bases to either side that a feature may depend on, rounded up to whole strides."""
+        s = self.shape
+        full = (s.kernel - 1) + 2 * sum(s.kernel // 2 * d for d in s.dilations)
+        deep = sum(2 * d for d in s.depths) + 4  # and the four convolutions between resolutions
+        return -(-full // STRIDE) * STRIDE + STRIDE * deep
+
+    def forward(self, dna: Tensor) -> Tensor:
+        """Return (2, B, outputs, T) features, the second strand's turned back to the first one's coordinates.
+
+        `dna` (B, CHANNELS, T), from `channels`; T is a multiple of STRIDE.
+        """
+        x = torch.stack([dna, reverse_complement(dna)]).flatten(0, 1)
+        x = self.down_full(self.stem(x))
+        middle = self.to_middle(x)
+        bottom = self.deep(self.to_bottom(nn.functional.gelu(middle)))
+        middle = middle + self.from_bottom(bottom)
+        x = self.up_full(x + self.from_middle(nn.functional.gelu(middle)))
+        forward, backward = self.head(x).unflatten(0, (2, -1))
+        return torch.stack([forward, backward.flip(-1)])
+
+
+def reverse_complement(dna: Tensor) -> Tensor:
+    """Return the other strand of (B, CHANNELS, T) DNA, from its own 5' end."""
+    return dna[:, [3, 2, 1, 0, 4]].flip(-1)
+
+
+# What each letter may stand for, in equal shares.
+LETTERS = {
+    "A": "A", "C": "C", "G": "G", "T": "T", "U": "T", "R": "AG", "Y": "CT", "S": "CG", "W": "AT", "K": "GT", "M": "AC",
+    "B": "CGT", "D": "AGT", "H": "ACT", "V": "ACG", "N": "ACGT",
+}  # fmt: skip
+
+
+def _mixtures() -> Tensor:
+    """Return (256, CHANNELS): what every ASCII letter is; unknown letters are N."""
+    table = torch.full((256, CHANNELS), 0.25)
+    table[:, 4] = 0
+    for letter, stands_for in LETTERS.items():
+        share = torch.tensor([float(base in stands_for) for base in "ACGT"]) / len(stands_for)
+        table[ord(letter), :4] = table[ord(letter.lower()), :4] = share
+    table[ord("a") : ord("z") + 1, 4] = 1
+    return table
+
+
+MIXTURES = _mixtures()
+
+
+def channels(letters: Tensor, soft_masking: bool = False) -> Tensor:
+    """Return (B, CHANNELS, T) of (B, T) ASCII letters, N behind the end up to a whole number of strides."""
+    letters = pad(letters.long(), (0, -letters.shape[-1] % STRIDE), value=ord("N"))
+    out = MIXTURES.to(letters.device)[letters].transpose(1, 2)
+    return out if soft_masking else out * out.new_tensor([1, 1, 1, 1, 0])[:, None]
+
+
+def multiplications(encoder: Encoder) -> float:
+    """Return multiply-adds a base, both strands."""
+    total, rate = 0.0, {"to_middle": 4, "to_bottom": 16, "deep": 16, "from_bottom": 16, "from_middle": 4}
+    for name, module in encoder.named_modules():
+        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
+            total += module.weight.numel() / rate.get(name.split(".")[0], 1)
+    return 2 * total

@@ -1,0 +1,104 @@
+"""Duration laws: distributions with their tails, differentiable, and as long as what they must cover."""
+
+import pytest
+import torch
+
+from semiseg.durations import FAMILIES, family, tabulate
+from semiseg.errors import SemisegError
+from semiseg.kernels import Potentials, log_partition, viterbi
+
+EVERY = pytest.mark.parametrize("name", FAMILIES)
+
+
+def mass(law) -> float:
+    x, tail = (y.detach() for y in law())
+    return float(x.exp().sum() + x[-1].exp() * tail.exp() / -torch.expm1(tail))
+
+
+@EVERY
+@pytest.mark.parametrize(("longest", "shortest"), [(2, 1), (60, 1), (500, 30)])
+def test_a_law_sums_to_one_with_its_tail(name, longest, shortest):
+    law = family(name, longest, shortest)
+    with torch.no_grad():
+        for parameter in law.parameters():
+            parameter += 0.3 * torch.randn_like(parameter)
+    assert mass(law) == pytest.approx(1, abs=1e-12)
+    x, tail = (y.detach() for y in law())
+    assert bool((x[: shortest - 1] == -torch.inf).all())
+    assert float(tail) < 0
+
+
+@EVERY
+def test_gradients_are_finite_and_right(name):
+    law = family(name, 40, 3)
+    names, values = zip(*law.named_parameters(), strict=True)
+
+    def weighed(*given):
+        x, tail = torch.func.functional_call(law, dict(zip(names, given, strict=True)))
+        return x[2:] @ torch.linspace(-1, 1, 38, dtype=torch.float64) + tail
+
+    assert torch.autograd.gradcheck(weighed, tuple(v.detach().clone().requires_grad_() for v in values))
+
+
+@EVERY
+def test_a_law_learns_lengths(name):
+    """Maximum likelihood finds the mean of what it is shown."""
+    torch.manual_seed(0)
+    seen = torch.distributions.LogNormal(4.0, 0.4).sample((4000,)).round().long().clamp(1, 300)
+    law = family(name, 300)
+    optimiser = torch.optim.Adam(law.parameters(), lr=0.05)
+    for _ in range(300):
+        optimiser.zero_grad()
+        loss = -law()[0][seen - 1].mean()
+        loss.backward()
+        optimiser.step()
+    x, _ = law()
+    mean = float((x.detach().exp() * law.lengths).sum())
+    assert mean == pytest.approx(float(seen.double().mean()), rel=0.1)
+
+
+def test_the_tail_goes_on_as_the_family_ends():
+    law = family("lognormal", 200, mean=4.0, deviation=0.5)
+    longer = family("lognormal", 201, mean=4.0, deviation=0.5)
+    x, tail = (y.detach() for y in law())
+    y = longer()[0].detach()
+    assert float(x[-1] + tail) == pytest.approx(float(y[-1]), abs=0.01)
+
+
+def test_laws_side_by_side_are_potentials():
+    laws = [family("lognormal", 50), family("free", 20, 5), family("spline", 30)]
+    table = tabulate(laws)
+    assert table.durations.shape == (51, 3)
+    assert table.longest.tolist() == [50, 20, 30]
+    emissions = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
+    p = Potentials(
+        emissions, table.durations, torch.zeros(3, 3), table.longest, table.tail, left="censored", right="censored"
+    )
+    log_partition(p).backward()
+    assert all(bool(x.grad.isfinite().all()) for law in laws for x in law.parameters())
+
+
+@EVERY
+def test_lengths_far_beyond_the_explicit_ones(name):
+    """A segment of 12,000 positions between short ones, though a law lists 300 lengths."""
+    laws = [family(name, 300), family(name, 300)]
+    table = tabulate(laws)
+    T, begin, end = 13_000, 500, 12_500
+    emissions = torch.zeros(T, 2)
+    emissions[:begin, 0] = emissions[end:, 0] = emissions[begin:end, 1] = 2.0
+    p = Potentials(emissions, table.durations.detach(), torch.zeros(2, 2).fill_diagonal_(-torch.inf), table.longest,
+                   table.tail.detach())  # fmt: skip
+    assert viterbi(p).segments.start.tolist() == [0, begin, end]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("poisson", 10), "expected one of lognormal, negative-binomial, spline, free, got 'poisson'"),
+        (("spline", 10, 10), "expected 1 <= shortest < longest, got 10 and 10"),
+        (("free", 10, 0), "expected 1 <= shortest < longest, got 0 and 10"),
+    ],
+)
+def test_what_is_no_law(arguments, message):
+    with pytest.raises(SemisegError, match=message):
+        family(*arguments)
