@@ -9,7 +9,7 @@ from semiseg import __version__
 
 from . import console
 
-COMMANDS = ("demo",)
+COMMANDS = ("decode", "demo", "evaluate", "train")
 
 
 class CommandsOnUse(click.Group):
@@ -34,3 +34,7 @@ def group() -> None:
 def main() -> None:
     """Exit with the status of the command line."""
     sys.exit(console.run(group))
+
+
+if __name__ == "__main__":  # python -m semiseg.cli.main, as torchrun starts it
+    main()

@@ -5,6 +5,7 @@ A law is a distribution over k = shortest, shortest + 1, ...: explicit up to K, 
 """
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -27,6 +28,8 @@ class Table(NamedTuple):
 
 class Law(nn.Module):
     """One law; a family gives log weights of k = 1..longest, up to a constant."""
+
+    lengths: Tensor  # (K,) 1..K
 
     def __init__(self, longest: int, shortest: int = 1):
         super().__init__()
@@ -81,6 +84,10 @@ class NegativeBinomial(Law):
 class Spline(Law):
     """Log weights linear in log k between knots: any smooth shape."""
 
+    left: Tensor  # (K,) int64, the knot before each length
+    share: Tensor  # (K,) of the knot behind it
+    ground: Tensor  # (K,)
+
     def __init__(self, longest: int, shortest: int = 1, knots: int = KNOTS):
         super().__init__(longest, shortest)
         self.heights = nn.Parameter(torch.zeros(knots, dtype=torch.float64))
@@ -127,10 +134,10 @@ def family(name: str, longest: int, shortest: int = 1, **shape: float) -> Law:
     return FAMILIES[name](longest, shortest, **shape)
 
 
-def tabulate(laws: list[Law]) -> Table:
+def tabulate(laws: Iterable[nn.Module]) -> Table:
     """Return laws of their own longest explicit lengths as one table."""
     found = [law() for law in laws]
-    K = max(law.longest for law in laws)
+    longest = torch.tensor([len(x) for x, _ in found])
+    K = int(longest.max())
     columns = [nn.functional.pad(x, (1, K - len(x)), value=-torch.inf) for x, _ in found]
-    longest = torch.tensor([law.longest for law in laws])
     return Table(torch.stack(columns, 1), longest, torch.stack([tail for _, tail in found]))

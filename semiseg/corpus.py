@@ -1,0 +1,140 @@
+"""What a gene model learns from: contigs with their labels, what to leave out, and what is set aside to validate on."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import SemisegError
+from .formats.annotation import read_annotation, select
+from .formats.fasta import Contig, read_fasta
+from .gene_model import EXONS, LawConfig
+from .genes import Gene
+from .grammar import Grammar
+from .sites import encode
+from .training import UNKNOWN, Strip
+
+BESIDE = 30  # bases around a gene left out that are left out too: what it was taken for may begin a little earlier
+LONGEST = 1000  # explicit durations, at most: a tail costs nothing, and every length does
+FEW = 20  # lengths too few to say anything about a law
+
+
+class Corpus(NamedTuple):
+    """Contigs by role, and what was done to the annotation, in sentences."""
+
+    training: list[Strip]
+    validation: list[tuple[Contig, list[Gene]]]
+    lengths: dict[str, list[int]]  # of what duration laws are about, in the training part
+    floor: int  # the shortest intron that is believed
+    notes: list[str]
+
+
+def gather(genome: Path, annotation: Path, grammar: Grammar, validation: Sequence[str]) -> Corpus:
+    """Return a genome's contigs with labels; those named for validation are not learnt from."""
+    contigs = {contig.name: contig for contig in read_fasta(genome)}
+    absent = sorted(set(validation) - set(contigs))
+    if absent:
+        raise SemisegError(f"--val: no sequence named {', '.join(absent)}; there are {', '.join(list(contigs)[:10])}")
+    validation = validation or set_aside(contigs)
+    chosen = select(read_annotation(annotation), {name: len(c.sequence) for name, c in contigs.items()})
+    by_contig: dict[str, list[Gene]] = {name: [] for name in contigs}
+    for gene in chosen.genes:
+        by_contig[gene.contig].append(gene)
+    hidden: dict[str, list[tuple[int, int]]] = {name: [] for name in contigs}
+    for name, start, end in chosen.masked:
+        hidden[name].append((start, end))
+    problems: Counter[str] = Counter()
+    lengths: dict[str, list[int]] = {}
+    strips = []
+    floor = shortest_intron([g for g in chosen.genes if g.contig not in validation], grammar)
+    for name, contig in contigs.items():
+        if name in validation:
+            continue
+        strip, said = label(contig, by_contig[name], hidden[name], grammar, problems, floor)
+        strips.append(strip)
+        for law, found in said.items():
+            lengths.setdefault(law, []).extend(found)
+    if not any(len(strip.genes) for strip in strips):
+        raise SemisegError(f"{annotation}: no gene to learn from outside of the validation sequences")
+    notes = [*chosen.notes, *(f"left out of the loss: {n} genes ({why})" for why, n in problems.most_common())]
+    aside = [(contigs[name], by_contig[name]) for name in validation]
+    return Corpus(strips, aside, lengths, floor, notes)
+
+
+def set_aside(contigs: dict[str, Contig]) -> list[str]:
+    """Return the sequence nearest to a tenth of the genome, to validate on; a genome of one sequence has none."""
+    if len(contigs) < 2:
+        raise SemisegError("--val: the genome is one sequence: cut it in two, and name one to validate on")
+    tenth = sum(len(c.sequence) for c in contigs.values()) / 10
+    return [min(contigs, key=lambda name: abs(len(contigs[name].sequence) - tenth))]
+
+
+def introns(gene: Gene) -> list[int]:
+    """Return the lengths of what lies between a gene's exons."""
+    return [right.start - left.end for left, right in pairwise(gene.exons)]
+
+
+def shortest_intron(genes: list[Gene], grammar: Grammar) -> int:
+    """Return a length that all but one in a thousand introns reach."""
+    seen = [n for gene in genes for n in introns(gene)]
+    return max(grammar.shortest["intron"], int(np.quantile(seen, 0.001)) if len(seen) >= FEW else 0)
+
+
+def label(
+    contig: Contig,
+    genes: list[Gene],
+    hidden: list[tuple[int, int]],
+    grammar: Grammar,
+    problems: Counter[str],
+    floor: int = 0,
+) -> tuple[Strip, dict[str, list[int]]]:
+    """Return a contig with a label for every position, and the lengths of its segments by law."""
+    codes = encode(contig.sequence)
+    good: list[Gene] = []
+    for gene in sorted(genes, key=lambda g: g.exons[0].start):
+        span = gene.exons[0].start, gene.exons[-1].end
+        why = grammar.problem(gene, codes)
+        if why is None and min(introns(gene), default=floor) < floor:
+            why = f"an intron shorter than {floor}"
+        if why is None and good and span[0] - good[-1].exons[-1].end < grammar.shortest["intergenic"]:
+            why = "too close to the gene before it"
+        if why is None:
+            good.append(gene)
+        else:
+            problems[why] += 1
+            hidden = [*hidden, span]
+    starts, ends, names = grammar.path(good, len(codes), 0, codes)
+    labels = np.repeat(names, ends - starts).astype(np.int16)
+    for low, high in hidden:
+        labels[max(0, low - BESIDE) : high + BESIDE] = UNKNOWN
+    lengths: dict[str, list[int]] = {}
+    for start, end, name in zip(starts[1:-1], ends[1:-1], names[1:-1], strict=True):
+        lengths.setdefault(grammar.laws[grammar.law_of[name]], []).append(int(end - start))
+    spans = np.array([(g.exons[0].start, g.exons[-1].end) for g in good], np.int64).reshape(-1, 2)
+    return Strip(contig.name, contig.sequence, codes, labels, spans), lengths
+
+
+def laws(corpus: Corpus, grammar: Grammar) -> dict[str, LawConfig]:
+    """Return laws to begin with: lognormal, as long as most of what was seen, introns no shorter than nearly all."""
+    lengths = corpus.lengths
+    out = {}
+    for name in grammar.laws:
+        seen = np.array(lengths.get(name, []), float)
+        if len(seen) < FEW:  # exons of any kind stand in for one that is rare
+            seen = np.array([n for kind in (*EXONS, "exon") for n in lengths.get(kind, [])] or [300], float)
+        shortest = corpus.floor if name == "intron" else grammar.shortest[name]
+        longest = int(np.clip(np.quantile(seen, 0.99), shortest + 100, LONGEST))
+        shape = {"mean": float(np.log(seen).mean()), "deviation": float(max(0.1, np.log(seen).std()))}
+        out[name] = LawConfig("lognormal", longest, shortest, shape)
+    return out
+
+
+def covered(strips: Sequence[Strip]) -> NDArray:
+    """Return (2,) shares of positions: in genes, and left out."""
+    total = sum(len(s.labels) for s in strips)
+    genes = sum(int((s.labels > 0).sum()) for s in strips)
+    return np.array([genes, sum(int((s.labels == UNKNOWN).sum()) for s in strips)]) / max(1, total)

@@ -1,0 +1,147 @@
+"""Gene annotation of any of the usual formats, and the part of it that a gene finder can learn from."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import SemisegError
+from ..genes import Gene, Transcript
+from .files import describe, read_lines
+from .genbank import read_genbank
+from .gff_input import read_gff
+from .repair import coding_length, repair
+
+NAMES_SHOWN = 5
+
+
+class Annotation(NamedTuple):
+    """What a file says."""
+
+    transcripts: list[Transcript]  # with a CDS, in the file's order
+    notes: list[str]  # what was set right or left out, one sentence a kind, with its count
+
+
+class Selection(NamedTuple):
+    """What can be learnt from. No two genes overlap, none lies in a masked stretch, and those are apart."""
+
+    genes: list[Gene]  # by contig, in the order of the sequences, and by start
+    masked: list[tuple[str, int, int]]  # contig, start, end: has genes that cannot be learnt from
+    notes: list[str]
+
+
+def read_annotation(path: str | Path) -> Annotation:
+    """Transcripts of a GFF3, GTF or GenBank file, which is told by its content; "-" is standard input.
+
+    A file without features is an annotation without transcripts: a gene finder may find nothing.
+    """
+    source = describe(path)
+    lines = ((number, line.decode(errors="replace")) for number, line in enumerate(read_lines(path), start=1))
+    for number, line in lines:
+        if not line.strip() or line.startswith("#"):
+            continue
+        if line.startswith("LOCUS"):
+            read = read_genbank
+        elif "\t" in line and not line.startswith(">"):
+            read = read_gff
+        else:
+            raise SemisegError(
+                f"{source}, line {number}: expected GFF3, GTF (both with columns separated by tabs) or GenBank,"
+                f" found {line[:40]!r}"
+            )
+        return Annotation(*read(chain([(number, line)], lines), source))
+    return Annotation([], [])
+
+
+def select(annotation: Annotation, contigs: Mapping[str, int]) -> Selection:
+    """Genes to learn from, one transcript each (the longest CDS that is usable), on sequences of the given lengths.
+
+    A segmentation has one label a base, so genes whose spans overlap on either strand, one in another's intron too,
+    cannot be learnt from. They are masked with their whole spans, and so are genes dropped for another reason: they
+    are no examples of intergenic sequence.
+    """
+    if not annotation.transcripts:
+        raise SemisegError("; ".join(["the annotation has no CDS to learn from", *annotation.notes]))
+    notes = list(annotation.notes)
+    transcripts = on_contigs(annotation.transcripts, contigs, notes)
+    counts: Counter[str] = Counter()
+    loci: dict[tuple[str, str, str], list[tuple[Gene, bool]]] = {}
+    for gene, gene_id in transcripts:
+        repaired = repair(gene, contigs[gene.contig])
+        counts.update(repaired.found)
+        loci.setdefault((gene.contig, gene.strand, gene_id), []).append((repaired.gene, repaired.is_usable))
+    usable, unusable, isoforms = [], [], 0
+    for found in loci.values():
+        good = [gene for gene, is_usable in found if is_usable]
+        if good:
+            usable.append(max(good, key=coding_length))
+            isoforms += len(good) - 1
+        else:
+            unusable += [gene for gene, _ in found]
+    notes += [f"{count} transcript(s) {kind}" for kind, count in sorted(counts.items())]
+    if isoforms:
+        notes.append(f"{isoforms} isoform(s) dropped: of each gene the one with the longest CDS was kept")
+    genes, masked, overlapping = set_apart(usable, unusable, contigs)
+    if overlapping:
+        notes.append(f"{overlapping} gene(s) that overlap others: masked")
+    if not genes:
+        raise SemisegError("; ".join(["the annotation has no gene to learn from", *notes]))
+    return Selection(genes, masked, notes)
+
+
+def on_contigs(transcripts: Sequence[Transcript], contigs: Mapping[str, int], notes: list[str]) -> list[Transcript]:
+    """Transcripts that lie on one of the sequences; that names differ is an error if all do, else a note."""
+    names = Counter(transcript.gene.contig for transcript in transcripts)
+    strange = [name for name in names if name not in contigs]
+    if len(strange) == len(names):
+        raise SemisegError(
+            f"the annotation and the sequences share no name: annotated are {show_names(names)};"
+            f" the sequences are {show_names(contigs)}"
+        )
+    if strange:
+        lost = sum(names[name] for name in strange)
+        notes.append(f"{lost} transcript(s) on {show_names(strange)}, of which there is no sequence: dropped")
+    return [transcript for transcript in transcripts if transcript.gene.contig in contigs]
+
+
+def show_names(names: Iterable[str]) -> str:
+    """The first few names."""
+    names = list(names)
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {len(names) - NAMES_SHOWN} more" if names[NAMES_SHOWN:] else "")
+
+
+def set_apart(
+    usable: Iterable[Gene], unusable: Iterable[Gene], contigs: Mapping[str, int]
+) -> tuple[list[Gene], list[tuple[str, int, int]], int]:
+    """Usable genes that overlap no other, stretches that hold all the others, and how many usable ones are in those."""
+    places = {name: place for place, name in enumerate(contigs)}
+    candidates = [(gene, True) for gene in usable] + [(gene, False) for gene in unusable]
+    candidates.sort(key=lambda candidate: (places[candidate[0].contig], candidate[0].exons[0].start))
+    genes: list[Gene] = []
+    masked: list[tuple[str, int, int]] = []
+    overlapping = 0
+    for cluster in clusters(candidates):
+        if len(cluster) == 1 and cluster[0][1]:
+            genes.append(cluster[0][0])
+            continue
+        overlapping += sum(is_usable for _, is_usable in cluster)
+        first = cluster[0][0]
+        low, high = first.exons[0].start, max(gene.exons[-1].end for gene, _ in cluster)
+        if low < contigs[first.contig]:
+            masked.append((first.contig, low, min(high, contigs[first.contig])))
+    return genes, masked, overlapping
+
+
+def clusters(candidates: Iterable[tuple[Gene, bool]]) -> Iterator[list[tuple[Gene, bool]]]:
+    """Groups of genes whose spans overlap, directly or through others; they come sorted by contig and start."""
+    cluster: list[tuple[Gene, bool]] = []
+    high = 0
+    for gene, is_usable in candidates:
+        if cluster and (gene.contig != cluster[0][0].contig or gene.exons[0].start >= high):
+            yield cluster
+            cluster, high = [], 0
+        cluster.append((gene, is_usable))
+        high = max(high, gene.exons[-1].end)
+    if cluster:
+        yield cluster

@@ -1,0 +1,98 @@
+"""Models on disk: one safetensors file, what is not a tensor as JSON in its header. Nothing is ever unpickled."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .errors import SemisegError
+
+FORMAT, VERSION = "semiseg-model", 1
+
+
+class Stored(NamedTuple):
+    """What a file holds."""
+
+    kind: str  # of model, e.g. "genes"
+    config: dict[str, Any]  # what builds it
+    about: dict[str, Any]  # name, provenance, licence, validation figures
+    tensors: dict[str, Tensor]
+
+
+def save(path: Path, stored: Stored) -> None:
+    """Write a file whole or not at all: to a neighbour first, then to the disk, then under its name."""
+    from safetensors.torch import save as to_bytes
+
+    header = {"format": FORMAT, "version": str(VERSION)}
+    header |= {name: json.dumps(getattr(stored, name), sort_keys=True) for name in ("kind", "config", "about")}
+    tensors = {name: x.detach().cpu().contiguous() for name, x in stored.tensors.items()}
+    replace(path, to_bytes(tensors, metadata=header))
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Put data where a file was; interrupted at any moment, the old one or the new one is there, whole."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise SemisegError(f"{path}: cannot write: {error.strerror}") from None
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def load(path: Path) -> Stored:
+    """Return what a file holds; refuse what is not of this format, or newer than this program."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            header = file.metadata() or {}
+            if header.get("format") != FORMAT:
+                raise SemisegError(f"{path}: not a semiseg model")
+            version = header.get("version", "")
+            if not version.isdecimal() or int(version) > VERSION:
+                raise SemisegError(
+                    f"{path}: written by a newer semiseg (format {version}, this one reads {VERSION}): upgrade semiseg"
+                )
+            kind, config, about = (json.loads(header[name]) for name in ("kind", "config", "about"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            return Stored(kind, config, about, tensors)
+    except OSError as error:
+        raise SemisegError(f"{path}: cannot read: {error.strerror or error}") from None
+    except (SafetensorError, KeyError, json.JSONDecodeError):
+        raise SemisegError(f"{path}: not a semiseg model, or damaged") from None
+
+
+def fill(module: torch.nn.Module, stored: Stored, path: Path) -> None:
+    """Put stored weights into a module, in its own precision; every one must be there, of its shape, and no other."""
+    own = dict(module.state_dict())
+    missing, foreign = sorted(own.keys() - stored.tensors.keys()), sorted(stored.tensors.keys() - own.keys())
+    if missing or foreign:
+        what = f"missing {', '.join(missing[:3])}" if missing else f"unknown {', '.join(foreign[:3])}"
+        raise SemisegError(f"{path}: its tensors are not those of its configuration: {what}")
+    for name, x in own.items():
+        if stored.tensors[name].shape != x.shape:
+            raise SemisegError(
+                f"{path}: {name} has shape {tuple(stored.tensors[name].shape)}, its configuration says {tuple(x.shape)}"
+            )
+    module.load_state_dict({name: stored.tensors[name].to(x.dtype) for name, x in own.items()})
+
+
+def shrunk(module: torch.nn.Module) -> dict[str, Tensor]:
+    """Return a module's weights with float32 as bfloat16."""
+    return {name: x.bfloat16() if x.dtype == torch.float32 else x for name, x in module.state_dict().items()}

@@ -1,0 +1,171 @@
+"""A training run from corpus to model file: steps, validation, checkpoints, and the best model kept."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from . import calibration, finder
+from .corpus import Corpus, covered, gather, laws
+from .decode import decode
+from .errors import SemisegError
+from .gene_model import Config, GeneModel
+from .genes import Gene
+from .grammar import grammar
+from .metrics import exons, score
+from .training import Recipe, Run, draw, settle_seeds
+
+if TYPE_CHECKING:
+    from .recipe import Plan
+
+
+class Progress(NamedTuple):
+    """Where a run stands."""
+
+    step: int
+    steps: int
+    loss: float  # nats a position, of this step
+    validated: dict[str, float] | None  # F1 by level, where this step was validated
+    best: float  # gene F1
+
+
+class Schedule(NamedTuple):
+    """When to look up from training."""
+
+    validate: int = 250  # steps between validations
+    patience: int = 8  # validations without a better gene F1 before the run ends
+    checkpoint: float = 120.0  # seconds between checkpoints
+    bases: int = 3_000_000  # of the validation sequences, at most: the rest waits for the end
+
+
+def train(
+    corpus: Corpus,
+    model: GeneModel,
+    recipe: Recipe,
+    output: Path,
+    about: dict[str, Any],
+    *,
+    schedule: Schedule = Schedule(),  # noqa: B008 - never changed
+    device: torch.device | str = "cpu",
+    resume: bool = False,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> dict[str, Any]:
+    """Train, write the best model to `output`, and return what is known about it."""
+    settle_seeds(recipe)
+    rank = dist.get_rank() if dist.is_initialized() else 0
+    run = Run(model, recipe, device)
+    checkpoint = output.with_name(f"{output.name}.checkpoint")
+    state: dict[str, Any] = {"best": -1.0, "since": 0}
+    if resume and checkpoint.exists():
+        state = run.resume(checkpoint)
+    saved = time.monotonic()
+    while run.step < recipe.steps and state["since"] < schedule.patience:
+        loss = run.advance(draw(model, corpus.training, recipe, run.step, rank))
+        if not np.isfinite(loss):
+            raise SemisegError(f"training: the loss of step {run.step} is not finite; lower the learning rate")
+        validated = None
+        last = run.step == recipe.steps
+        if run.step % schedule.validate == 0 or last:
+            with run.averaged():
+                validated = validate(run, corpus, schedule.bases)
+            better = validated["gene"] > state["best"]
+            state = {"best": max(state["best"], validated["gene"]), "since": 0 if better else state["since"] + 1}
+            if better and rank == 0:
+                with run.averaged():
+                    finder.save(
+                        output, finder.Finder(model, None, {**about, "validation": validated, "step": run.step})
+                    )
+        if rank == 0 and (last or validated is not None or time.monotonic() - saved > schedule.checkpoint):
+            run.save(checkpoint, state)
+            saved = time.monotonic()
+        report(Progress(run.step, recipe.steps, loss, validated, state["best"]))
+    if rank == 0 and corpus.validation and output.exists():
+        return finish(corpus, output, device)
+    return about
+
+
+def validate(run: Run, corpus: Corpus, bases: int) -> dict[str, float]:
+    """Return F1 by level on the first bases of the validation sequences."""
+    found = list(called(run.model, corpus, run.device, bases))
+    scores = score([g for _, genes in found for g in genes], [g for calls, _ in found for g in calls])
+    return {level: getattr(scores, level).f1 for level in ("nucleotide", "exon", "gene")}
+
+
+def called(
+    model: GeneModel,
+    corpus: Corpus,
+    device: torch.device | str,
+    bases: int | None = None,
+    calibrated: calibration.Calibration | None = None,
+) -> Iterator[tuple[list[Gene], list[Gene]]]:
+    """Yield called and true genes of the validation sequences, up to so many bases."""
+    model.eval()
+    for contig, genes in corpus.validation:
+        n = len(contig.sequence) if bases is None else min(bases, len(contig.sequence))
+        if n == 0:
+            break
+        yield (
+            decode(model, contig.name, contig.sequence[:n], device, calibrated),
+            [g for g in genes if g.exons[-1].end <= n],
+        )
+        bases = None if bases is None else bases - n
+    model.train()
+
+
+def finish(corpus: Corpus, output: Path, device: torch.device | str) -> dict[str, Any]:
+    """Calibrate the best model on all validation sequences, note its figures, and write it again."""
+    best = finder.load(output)
+    best.model.to(device)
+    found = list(called(best.model, corpus, device))
+    truth = [g for _, genes in found for g in genes]
+    calls = [g for some, _ in found for g in some]
+    real = {span for gene in truth for span in exons(gene)}
+    spans = [(span, exon.posterior) for gene in calls for span, exon in zip(exons(gene), gene.exons, strict=True)]
+    before = score(truth, calls)
+    fitted = None
+    if len(spans) >= calibration.LEAST:
+        fitted = calibration.fit(np.array([p for _, p in spans], float), np.array([span in real for span, _ in spans]))
+    figures = {level: getattr(before, level).f1 for level in ("nucleotide", "exon", "gene")}
+    if before.reliability is not None:
+        figures["ece_uncalibrated"] = before.reliability.ece
+    about = {**best.about, "validation": figures}
+    finder.save(output, finder.Finder(best.model.cpu(), fitted, about))
+    return about
+
+
+def from_files(
+    genome: Path,
+    annotation: Path,
+    output: Path,
+    plan: "Plan",
+    validation: Sequence[str] = (),
+    *,
+    resume: bool = False,
+    device: torch.device | str = "cpu",
+    say: Callable[[str], None] = lambda text: None,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> dict[str, Any]:
+    """Train on a genome and its annotation."""
+    rank = dist.get_rank() if dist.is_initialized() else 0
+    rules = grammar(plan.labels)
+    corpus = gather(genome, annotation, rules, validation)
+    if rank == 0:
+        for note in corpus.notes:
+            say(note)
+        genes, masked = covered(corpus.training)
+        n, aside = sum(len(s.genes) for s in corpus.training), sum(len(genes) for _, genes in corpus.validation)
+        say(f"{n} genes over {genes:.1%} of {len(corpus.training)} sequences to learn from, {masked:.1%} left out;"
+            f" {aside} genes to validate on")  # fmt: skip
+    settle_seeds(plan.training)
+    begin = {name: law._replace(family=plan.family, shape={} if plan.family != "lognormal" else law.shape)
+             for name, law in laws(corpus, rules).items()}  # fmt: skip
+    model = GeneModel(Config(plan.labels, plan.shape, plan.soft_masking, begin))
+    about = {"genome": genome.name, "validated_on": [c.name for c, _ in corpus.validation], **plan.about}
+    return train(
+        corpus, model, plan.training, output, about,
+        schedule=plan.schedule, device=device, resume=resume, report=report if rank == 0 else lambda progress: None,
+    )  # fmt: skip

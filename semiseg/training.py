@@ -1,0 +1,226 @@
+"""Training of a gene model on the likelihood of whole segmentations, in steps that can be done again.
+
+A step depends on the weights, the optimiser and its number: windows are drawn from a generator seeded by recipe, step
+and rank. So a run that was killed goes on from its last checkpoint as if nothing had happened.
+"""
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from . import model_file
+from .errors import SemisegError
+from .gene_model import GeneModel
+from .kernels import log_partition
+from .kernels.devices import moved
+
+UNKNOWN = -1  # label of a position about which the annotation says nothing
+STEP = 3  # windows begin at one position modulo the codon
+
+
+class Recipe(NamedTuple):
+    """How a model is trained."""
+
+    window: int = 8192
+    batch: int = 16
+    steps: int = 2000
+    rate: float = 1e-3  # at the top of the schedule
+    warm_up: int = 100
+    decay: float = 0.01
+    clip: float = 1.0
+    average: float = 0.998  # of the weights that are validated and kept
+    genes: float = 0.7  # share of windows around a gene; the others are anywhere
+    seed: int = 0
+    deterministic: bool = False
+
+
+class Strip(NamedTuple):
+    """A contig to learn from."""
+
+    name: str
+    letters: NDArray  # (T,) uint8 ASCII
+    codes: NDArray  # (T,) int8: 0..3 ACGT, 4 anything else
+    labels: NDArray  # (T,) int16, UNKNOWN where masked
+    genes: NDArray  # (n, 2) int64 spans of the genes
+
+
+class Batch(NamedTuple):
+    """Windows of one phase."""
+
+    letters: Tensor  # (B, T) uint8
+    labels: Tensor  # (B, T) int64
+    forbidden: Tensor  # (B, T, C)
+    impossible: Tensor  # (B, T + 1, columns)
+    origin: int
+
+
+def draw(model: GeneModel, strips: list[Strip], recipe: Recipe, step: int, rank: int = 0) -> Batch:
+    """Return the windows of a step: around genes, or anywhere, by contigs' lengths."""
+    rng = np.random.default_rng([recipe.seed, step, rank])
+    strips = [s for s in strips if len(s.letters) >= recipe.window + STEP]
+    if not strips:
+        raise SemisegError(f"training: no sequence of at least {recipe.window + STEP} bases; choose a smaller window")
+    origin = int(rng.integers(STEP))
+    lengths = np.array([len(s.letters) for s in strips], float)
+    counts = np.array([len(s.genes) for s in strips], float)
+    windows = []
+    for _ in range(recipe.batch):
+        near = counts.sum() > 0 and rng.random() < recipe.genes
+        weights = counts if near else lengths
+        strip = strips[int(rng.choice(len(strips), p=weights / weights.sum()))]
+        last = len(strip.letters) - recipe.window
+        at = int(rng.integers(last + 1))
+        if near:
+            low, high = strip.genes[int(rng.integers(len(strip.genes)))]
+            at = int(rng.integers(low - recipe.window // 2, high - recipe.window // 2 + 1))
+        at = min(max(at, 0), last)
+        at -= (at - origin) % STEP
+        at += STEP if at < 0 else 0
+        part = slice(at, at + recipe.window)
+        windows.append((strip.letters[part], strip.labels[part], *model.grammar.masks(strip.codes[part], at)))
+    letters, labels, forbidden, impossible = (torch.from_numpy(np.stack(x)) for x in zip(*windows, strict=True))
+    return Batch(letters, labels.long(), forbidden, impossible, origin)
+
+
+class Loss(nn.Module):
+    """Minus the log likelihood of what is known, in nats a position."""
+
+    def __init__(self, model: GeneModel):
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch) -> Tensor:
+        p = self.model(batch.letters, batch.forbidden, batch.impossible, batch.origin)
+        C = p.emissions.shape[-1]
+        labels = batch.labels[..., None]
+        wrong = (labels != UNKNOWN) & (labels != torch.arange(C, device=labels.device))
+        known = p._replace(emissions=p.emissions.masked_fill(wrong, -torch.inf))
+        return (log_partition(p) - log_partition(known)).mean() / batch.letters.shape[1]
+
+
+class Run:
+    """A model, its average and its optimiser at one step."""
+
+    def __init__(self, model: GeneModel, recipe: Recipe, device: torch.device | str = "cpu"):
+        self.recipe, self.device, self.step = recipe, torch.device(device), 0
+        self.model = model.to(self.device)
+        self.loss: nn.Module = Loss(self.model)
+        self.average = {name: x.detach().clone() for name, x in self.model.named_parameters()}
+        weights = [p for p in model.parameters() if p.ndim > 1]
+        others = [p for p in model.parameters() if p.ndim <= 1]
+        groups = [{"params": weights, "weight_decay": recipe.decay}, {"params": others, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups, recipe.rate, betas=(0.9, 0.98))
+
+    def rate(self) -> float:
+        """Return this step's learning rate: up in a line, down in half a cosine."""
+        r = self.recipe
+        if self.step < r.warm_up:
+            return r.rate * (self.step + 1) / r.warm_up
+        return r.rate * 0.5 * (1 + math.cos(math.pi * min(1.0, (self.step - r.warm_up) / max(1, r.steps - r.warm_up))))
+
+    def advance(self, batch: Batch) -> float:
+        """Do one step and return its loss."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate()
+        self.optimiser.zero_grad(set_to_none=True)
+        with self.precision():
+            loss = self.loss(moved(batch, self.device))
+        loss.backward()
+        share_gradients(self.model)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        if bool(norm.isfinite()):  # a step that would spoil the weights is left out
+            self.optimiser.step()
+        keep = min(self.recipe.average, (self.step + 1) / (self.step + 10))  # young averages forget sooner
+        with torch.no_grad():
+            for name, x in self.model.named_parameters():
+                self.average[name].lerp_(x, 1 - keep)
+        self.step += 1
+        return float(loss.detach())
+
+    def precision(self) -> AbstractContextManager[Any]:
+        """bfloat16 where the device is built for it; the potentials are float32 again."""
+        return torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()
+
+    def averaged(self) -> AbstractContextManager[Any]:
+        """Return a context in which the model has its average's weights."""
+        return _Swapped(self.model, self.average)
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield all that the next steps depend on, by name."""
+        parameters = dict(self.model.named_parameters())
+        for name, x in parameters.items():
+            yield f"model.{name}", x.data
+            yield f"average.{name}", self.average[name]
+            for key in ("exp_avg", "exp_avg_sq", "step"):
+                state = self.optimiser.state[x]
+                if key not in state:
+                    state[key] = torch.zeros(()) if key == "step" else torch.zeros_like(x)
+                yield f"{key}.{name}", state[key]
+
+    def kind(self) -> dict[str, Any]:
+        """Return what a checkpoint must agree with."""
+        return {"model": self.model.config.as_json(), "recipe": self.recipe._asdict()}
+
+    def save(self, path: Path, about: dict[str, Any]) -> None:
+        """Write a checkpoint, whole or not at all."""
+        config = {**self.kind(), "step": self.step}
+        model_file.save(path, model_file.Stored("checkpoint", config, about, dict(self.tensors())))
+
+    def resume(self, path: Path) -> dict[str, Any]:
+        """Go on from a checkpoint of the same model and recipe; return what was noted beside it."""
+        stored = model_file.load(path)
+        if stored.kind != "checkpoint" or any(stored.config.get(k) != v for k, v in self.kind().items()):
+            raise SemisegError(f"{path}: a checkpoint of another model or recipe; train without --resume")
+        own = dict(self.tensors())
+        if own.keys() != stored.tensors.keys():
+            raise SemisegError(f"{path}: its tensors are not those of its configuration")
+        for name, x in own.items():
+            x.copy_(stored.tensors[name])
+        self.step = int(stored.config["step"])
+        return stored.about
+
+
+def share_gradients(model: nn.Module) -> None:
+    """Replace gradients by their mean over all processes; one piece, since every message takes its time."""
+    if not dist.is_initialized():
+        return
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    flat = torch.cat([g.reshape(-1).double() for g in gradients])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for g, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        g.copy_(part.view_as(g))
+
+
+class _Swapped:
+    """The weights of another set while the context lasts."""
+
+    def __init__(self, model: nn.Module, weights: dict[str, Tensor]):
+        self.model, self.weights = model, weights
+
+    def _swap(self) -> None:
+        for name, x in self.model.named_parameters():
+            x.data, self.weights[name] = self.weights[name], x.data
+
+    def __enter__(self) -> None:
+        self._swap()
+
+    def __exit__(self, *_: object) -> None:
+        self._swap()
+
+
+def settle_seeds(recipe: Recipe) -> None:
+    """Seed what is random outside of the windows; deterministic: the same bits on the same machine."""
+    torch.manual_seed(recipe.seed)
+    if recipe.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)

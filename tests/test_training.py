@@ -1,0 +1,166 @@
+"""Training: what a step depends on, what a checkpoint brings back, and that it learns."""
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from planted import planted, tiny, write_files  # noqa: F401 - a fixture
+
+from semiseg import corpus, finder, recipe, trainer
+from semiseg.decode import decode, see
+from semiseg.errors import SemisegError
+from semiseg.gene_model import GeneModel, config_of
+from semiseg.grammar import grammar
+from semiseg.kernels import log_partition, viterbi
+from semiseg.training import UNKNOWN, Loss, Recipe, Run, draw, settle_seeds
+
+RECIPE = Recipe(window=600, batch=2, steps=6, warm_up=2, rate=1e-2, deterministic=True)
+
+
+@pytest.fixture(autouse=True)
+def undetermined():
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def strips():
+    contig, genes = planted(8000)
+    strip, _ = corpus.label(contig, genes, [], grammar(37), Counter())
+    return [strip]
+
+
+def fresh(config) -> GeneModel:
+    settle_seeds(RECIPE)
+    return GeneModel(config)
+
+
+def test_labels_are_where_the_genes_are():
+    contig, genes = planted(8000)
+    problems = Counter()
+    strip, lengths = corpus.label(contig, genes, [(100, 150)], grammar(37), problems)
+    assert not problems
+    assert len(strip.genes) == len(genes)
+    assert bool((strip.labels[100:150] == UNKNOWN).all())
+    for gene in genes:
+        stop = 3 if gene.strand == "+" else 0
+        inside = strip.labels[gene.exons[-1].start : gene.exons[-1].end - stop]
+        assert len(set(inside.tolist())) == 1
+        assert inside[0] > 0
+    assert set(lengths) <= set(grammar(37).laws)
+    assert len(lengths["intergenic"]) == len(genes) - 1
+
+
+def test_a_step_is_drawn_by_its_number(tiny, strips):  # noqa: F811
+    model = fresh(tiny)
+    first, again, later, other = (
+        draw(model, strips, RECIPE, step, rank) for step, rank in ((3, 0), (3, 0), (4, 0), (3, 1))
+    )
+    assert all(torch.equal(a, b) for a, b in zip(first[:4], again[:4], strict=True))
+    assert not torch.equal(first.letters, later.letters)
+    assert not torch.equal(first.letters, other.letters)
+    assert {draw(model, strips, RECIPE, step).origin for step in range(20)} == {0, 1, 2}
+
+
+def test_windows_carry_their_phase(tiny, strips):  # noqa: F811
+    """The truth is possible under the masks of every window, and unlikely only by the model's ignorance."""
+    model = fresh(tiny)
+    for step in range(6):
+        batch = draw(model, strips, RECIPE, step)
+        here = torch.gather(batch.forbidden, 2, batch.labels.clamp(min=0)[..., None])
+        assert not bool(here.any())
+        assert 0 < float(Loss(model)(batch).detach()) < 1
+
+
+def test_a_window_without_knowledge_costs_nothing(tiny, strips):  # noqa: F811
+    batch = draw(fresh(tiny), strips, RECIPE, 0)
+    assert float(Loss(fresh(tiny))(batch._replace(labels=torch.full_like(batch.labels, UNKNOWN))).detach()) == 0
+
+
+def test_the_loss_is_that_of_the_path(tiny, strips):  # noqa: F811
+    """Fully labelled, the known part has one segmentation: its log Z is its score."""
+    model = fresh(tiny)
+    batch = draw(model, strips, RECIPE, 1)
+    p = model(batch.letters, batch.forbidden, batch.impossible, batch.origin)
+    wrong = batch.labels[..., None] != torch.arange(p.emissions.shape[-1])
+    known = p._replace(emissions=p.emissions.detach().masked_fill(wrong, -torch.inf))
+    torch.testing.assert_close(viterbi(known).score, log_partition(known).detach(), atol=1e-2, rtol=0)
+
+
+def test_training_lowers_the_loss(tiny, strips):  # noqa: F811
+    run = Run(fresh(tiny), RECIPE._replace(steps=40))
+    losses = [run.advance(draw(run.model, strips, run.recipe, run.step)) for _ in range(40)]
+    assert np.mean(losses[-8:]) < 0.6 * np.mean(losses[:8])
+
+
+def test_a_killed_run_goes_on_bit_for_bit(tiny, strips, tmp_path):  # noqa: F811
+    whole = Run(fresh(tiny), RECIPE)
+    losses = [whole.advance(draw(whole.model, strips, RECIPE, whole.step)) for _ in range(6)]
+    first = Run(fresh(tiny), RECIPE)
+    for _ in range(3):
+        first.advance(draw(first.model, strips, RECIPE, first.step))
+    first.save(tmp_path / "checkpoint", {"best": 0.5, "since": 2})
+    torch.manual_seed(99)
+    second = Run(GeneModel(tiny), RECIPE)
+    assert second.resume(tmp_path / "checkpoint") == {"best": 0.5, "since": 2}
+    assert [second.advance(draw(second.model, strips, RECIPE, second.step)) for _ in range(3)] == losses[3:]
+    for (name, a), (_, b) in zip(whole.tensors(), second.tensors(), strict=True):
+        assert torch.equal(a, b), name
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tiny, tmp_path):  # noqa: F811
+    Run(fresh(tiny), RECIPE).save(tmp_path / "checkpoint", {})
+    with pytest.raises(SemisegError, match="of another model or recipe"):
+        Run(fresh(tiny), RECIPE._replace(rate=1.0)).resume(tmp_path / "checkpoint")
+
+
+def test_the_average_stands_in_only_for_a_while(tiny, strips):  # noqa: F811
+    run = Run(fresh(tiny), RECIPE)
+    run.advance(draw(run.model, strips, RECIPE, 0))
+    before = {name: x.detach().clone() for name, x in run.model.named_parameters()}
+    with run.averaged():
+        assert any(not torch.equal(x, before[name]) for name, x in run.model.named_parameters())
+    assert all(torch.equal(x, before[name]) for name, x in run.model.named_parameters())
+
+
+def test_calls_do_not_depend_on_windows(tiny):  # noqa: F811
+    contig, _ = planted(3000)
+    model = fresh(tiny).eval()
+    with torch.no_grad():
+        whole = see(model, contig.sequence, "cpu")
+        for window in (16, 500, 1600):
+            torch.testing.assert_close(see(model, contig.sequence, "cpu", window), whole, atol=1e-5, rtol=0)
+    assert decode(model, "one", contig.sequence[:0]) == []
+
+
+def test_from_files_to_a_model(tiny, tmp_path):  # noqa: F811
+    one, two = planted(6000, 1, "one"), planted(4000, 2, "two")
+    fasta, gff = write_files(tmp_path, one, two)
+    plan = recipe.Plan(37, "tiny", training=RECIPE._replace(steps=4), schedule=trainer.Schedule(validate=2))
+    said, seen = [], []
+    about = trainer.from_files(
+        fasta, gff, tmp_path / "m.safetensors", plan, ["two"], say=said.append, report=seen.append
+    )
+    assert [p.step for p in seen] == [1, 2, 3, 4]
+    assert [p.validated is not None for p in seen] == [False, True, False, True]
+    assert set(about["validation"]) >= {"nucleotide", "exon", "gene"}
+    assert any("genes to validate on" in line for line in said)
+    found = finder.load(tmp_path / "m.safetensors")
+    assert found.model.config.labels == 37
+    assert config_of(found.model.config.as_json()) == found.model.config
+    assert found.about["validated_on"] == ["two"]
+
+
+def test_two_processes_train_as_one(tmp_path):
+    """Their mean gradient moves both alike; each draws windows of its own."""
+    script = Path(__file__).with_name("ranks.py")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29541", script]
+    done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, second = ((tmp_path / f"rank{r}.txt").read_text().split() for r in (0, 1))
+    assert first[0] == second[0]  # weights
+    assert first[1] != second[1]  # windows
