@@ -22,8 +22,8 @@ ATTEMPTS = 4
 
 def moved(x: Any, device: torch.device | str) -> Any:
     """Return a tensor, or a record, tuple, list or dict of tensors, on a device."""
-    if isinstance(x, torch.Tensor):
-        return x.to(device)
+    if isinstance(x, torch.Tensor):  # to a GPU nothing need wait: memory of the CPU is copied at once
+        return x.to(device, non_blocking=torch.device(device).type != "cpu")
     if isinstance(x, dict):
         return {key: moved(value, device) for key, value in x.items()}
     if isinstance(x, tuple | list):

@@ -54,7 +54,7 @@ def train(
     resume: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> dict[str, Any]:
-    """Train, write the best model to `output`, and return what is known about it."""
+    """Train, write the best model to `output`, and return what is known about it (in the first process)."""
     settle_seeds(recipe)
     rank = dist.get_rank() if dist.is_initialized() else 0
     run = Run(model, recipe, device)
@@ -85,7 +85,7 @@ def train(
         report(Progress(run.step, recipe.steps, loss, validated, state["best"]))
     if rank == 0 and corpus.validation and output.exists():
         return finish(corpus, output, device)
-    return about
+    return {}
 
 
 def validate(run: Run, corpus: Corpus, bases: int) -> dict[str, float]:
