@@ -92,19 +92,20 @@ class GeneModel(nn.Module):
         return self.encoder(channels(letters, self.config.soft_masking))[..., : letters.shape[1]].float()
 
     def potentials(self, seen: Tensor, forbidden: Tensor, impossible: Tensor, origin: int = 0) -> Potentials:
-        """Return the potentials of what was seen."""
-        table = tabulate(self.laws)
-        return Potentials(
-            emissions=self.emissions(seen, origin).masked_fill(forbidden, -torch.inf),
-            durations=table.durations[:, self.law_of],
-            transitions=torch.where(self.allowed, self.change[self.place].double(), -torch.inf),
-            longest=table.longest.to(self.law_of.device)[self.law_of],
-            tail=table.tail[self.law_of],
-            boundaries=(Boundary(self.boundaries(seen).masked_fill(impossible, -torch.inf), self.types),),
-            left="censored",
-            right="censored",
-            origin=origin,
-        )
+        """Return the potentials of what was seen, in float32 whatever precision the encoder runs in."""
+        with torch.autocast(seen.device.type, enabled=False):
+            table = tabulate(self.laws)
+            return Potentials(
+                emissions=self.emissions(seen, origin).masked_fill(forbidden, -torch.inf),
+                durations=table.durations[:, self.law_of],
+                transitions=torch.where(self.allowed, self.change[self.place].double(), -torch.inf),
+                longest=table.longest.to(self.law_of.device)[self.law_of],
+                tail=table.tail[self.law_of],
+                boundaries=(Boundary(self.boundaries(seen).masked_fill(impossible, -torch.inf), self.types),),
+                left="censored",
+                right="censored",
+                origin=origin,
+            )
 
     def emissions(self, seen: Tensor, origin: int) -> Tensor:
         """Return (B, T, C) scores of positions under labels."""

@@ -22,8 +22,11 @@ from .errors import SemisegError
 from .gene_model import GeneModel
 from .kernels import log_partition
 from .kernels.devices import moved
+from .path_score import Path as Known
+from .path_score import path_of, path_score
 
 UNKNOWN = -1  # label of a position about which the annotation says nothing
+LOOKS = 3  # for a window where everything is known
 STEP = 3  # windows begin at one position modulo the codon
 
 
@@ -61,10 +64,14 @@ class Batch(NamedTuple):
     forbidden: Tensor  # (B, T, C)
     impossible: Tensor  # (B, T + 1, columns)
     origin: int
+    path: Known | None  # where everything is known
 
 
 def draw(model: GeneModel, strips: list[Strip], recipe: Recipe, step: int, rank: int = 0) -> Batch:
-    """Return the windows of a step: around genes, or anywhere, by contigs' lengths."""
+    """Return the windows of a step: around genes, or anywhere, by contigs' lengths.
+
+    A window with something unknown costs another pass over all of them, so others are looked at first.
+    """
     rng = np.random.default_rng([recipe.seed, step, rank])
     strips = [s for s in strips if len(s.letters) >= recipe.window + STEP]
     if not strips:
@@ -76,19 +83,23 @@ def draw(model: GeneModel, strips: list[Strip], recipe: Recipe, step: int, rank:
     for _ in range(recipe.batch):
         near = counts.sum() > 0 and rng.random() < recipe.genes
         weights = counts if near else lengths
-        strip = strips[int(rng.choice(len(strips), p=weights / weights.sum()))]
-        last = len(strip.letters) - recipe.window
-        at = int(rng.integers(last + 1))
-        if near:
-            low, high = strip.genes[int(rng.integers(len(strip.genes)))]
-            at = int(rng.integers(low - recipe.window // 2, high - recipe.window // 2 + 1))
-        at = min(max(at, 0), last)
-        at -= (at - origin) % STEP
-        at += STEP if at < 0 else 0
-        part = slice(at, at + recipe.window)
+        for _ in range(LOOKS):
+            strip = strips[int(rng.choice(len(strips), p=weights / weights.sum()))]
+            last = len(strip.letters) - recipe.window
+            at = int(rng.integers(last + 1))
+            if near:
+                low, high = strip.genes[int(rng.integers(len(strip.genes)))]
+                at = int(rng.integers(low - recipe.window // 2, high - recipe.window // 2 + 1))
+            at = min(max(at, 0), last)
+            at -= (at - origin) % STEP
+            at += STEP if at < 0 else 0
+            part = slice(at, at + recipe.window)
+            if not (strip.labels[part] == UNKNOWN).any():
+                break
         windows.append((strip.letters[part], strip.labels[part], *model.grammar.masks(strip.codes[part], at)))
     letters, labels, forbidden, impossible = (torch.from_numpy(np.stack(x)) for x in zip(*windows, strict=True))
-    return Batch(letters, labels.long(), forbidden, impossible, origin)
+    path = None if bool((labels == UNKNOWN).any()) else path_of(labels.numpy())
+    return Batch(letters, labels.long(), forbidden, impossible, origin, path)
 
 
 class Loss(nn.Module):
@@ -100,11 +111,14 @@ class Loss(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         p = self.model(batch.letters, batch.forbidden, batch.impossible, batch.origin)
-        C = p.emissions.shape[-1]
-        labels = batch.labels[..., None]
-        wrong = (labels != UNKNOWN) & (labels != torch.arange(C, device=labels.device))
-        known = p._replace(emissions=p.emissions.masked_fill(wrong, -torch.inf))
-        return (log_partition(p) - log_partition(known)).mean() / batch.letters.shape[1]
+        if batch.path is not None:
+            known = path_score(p, batch.path)
+        else:
+            labels = batch.labels[..., None]
+            every = torch.arange(p.emissions.shape[-1], device=labels.device)
+            wrong = (labels != UNKNOWN) & (labels != every)
+            known = log_partition(p._replace(emissions=p.emissions.masked_fill(wrong, -torch.inf)))
+        return (log_partition(p) - known).mean() / batch.letters.shape[1]
 
 
 class Run:

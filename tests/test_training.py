@@ -78,7 +78,9 @@ def test_windows_carry_their_phase(tiny, strips):  # noqa: F811
 
 def test_a_window_without_knowledge_costs_nothing(tiny, strips):  # noqa: F811
     batch = draw(fresh(tiny), strips, RECIPE, 0)
-    assert float(Loss(fresh(tiny))(batch._replace(labels=torch.full_like(batch.labels, UNKNOWN))).detach()) == 0
+    assert (
+        float(Loss(fresh(tiny))(batch._replace(labels=torch.full_like(batch.labels, UNKNOWN), path=None)).detach()) == 0
+    )
 
 
 def test_the_loss_is_that_of_the_path(tiny, strips):  # noqa: F811
@@ -89,6 +91,21 @@ def test_the_loss_is_that_of_the_path(tiny, strips):  # noqa: F811
     wrong = batch.labels[..., None] != torch.arange(p.emissions.shape[-1])
     known = p._replace(emissions=p.emissions.detach().masked_fill(wrong, -torch.inf))
     torch.testing.assert_close(viterbi(known).score, log_partition(known).detach(), atol=1e-2, rtol=0)
+    both = (float(Loss(model)(batch._replace(path=path)).detach()) for path in (batch.path, None))
+    assert next(both) == pytest.approx(next(both), abs=1e-9)
+
+
+def test_low_precision_ends_with_the_encoder(tiny, strips):  # noqa: F811
+    model, batch = fresh(tiny), draw(fresh(tiny), strips, RECIPE, 0)
+    with torch.no_grad():
+        seen = 10 * torch.randn(2, 2, 12, RECIPE.window)
+        plain = model.potentials(seen, batch.forbidden, batch.impossible)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert model.encoder.stem(torch.zeros(1, 5, 16)).dtype == torch.bfloat16
+            low = model.potentials(seen, batch.forbidden, batch.impossible)
+    assert low.emissions.dtype == torch.float32
+    assert torch.equal(low.emissions, plain.emissions)
+    assert torch.equal(low.boundaries[0].scores, plain.boundaries[0].scores)
 
 
 def test_training_lowers_the_loss(tiny, strips):  # noqa: F811
