@@ -10,7 +10,7 @@ import pytest
 import torch
 from planted import planted, tiny, write_files  # noqa: F401 - a fixture
 
-from semiseg import corpus, finder, recipe, trainer
+from semiseg import corpus, finder, model_file, recipe, trainer
 from semiseg.decode import decode, see
 from semiseg.errors import SemisegError
 from semiseg.gene_model import GeneModel, config_of
@@ -181,3 +181,17 @@ def test_two_processes_train_as_one(tmp_path):
     first, second = ((tmp_path / f"rank{r}.txt").read_text().split() for r in (0, 1))
     assert first[0] == second[0]  # weights
     assert first[1] != second[1]  # windows
+
+
+def test_a_run_killed_outright_ends_with_the_same_model(tmp_path):
+    script = Path(__file__).with_name("killed.py")
+    codes = []
+    for folder, kill in (("whole", 0), ("killed", 5), ("killed", 0)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        codes.append(subprocess.run([sys.executable, script, tmp_path / folder, str(kill)], timeout=240).returncode)
+    assert codes == [0, -9, 0]
+    for name in ("m", "m.checkpoint"):
+        whole, killed = (model_file.load(tmp_path / folder / name) for folder in ("whole", "killed"))
+        assert whole[:3] == killed[:3]
+        assert whole.tensors.keys() == killed.tensors.keys()
+        assert all(torch.equal(x, killed.tensors[key]) for key, x in whole.tensors.items())
