@@ -104,16 +104,15 @@ def _either(operation: Callable[P, R], reason: Callable[[torch.device], str | No
             return operation(*arguments, **options)
         device = models[0].emissions.device
         why = reason(device)
-        if why is None and quicker_here(operation.__name__, models[0]):
-            return moved(operation(*moved(arguments, "cpu"), **moved(options, "cpu")), device)
-        if why is None:
+        if why is None and not quicker_here(operation.__name__, models[0]):
             try:
                 return operation(*arguments, **options)
             except Exception as error:
                 if not _compiler_failed(error):
                     raise
                 why = f"Triton failed to compile ({type(error).__name__})"
-        say_once(why)
+        if why is not None:
+            say_once(why)
         return moved(operation(*moved(arguments, "cpu"), **moved(options, "cpu")), device)
 
     return run

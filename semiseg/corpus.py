@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from .formats.fasta import Contig, read_fasta
 from .gene_model import EXONS, LawConfig
 from .genes import Gene
 from .grammar import Grammar
+from .metrics import introns
 from .sites import encode
 from .training import UNKNOWN, Strip
 
@@ -73,14 +73,9 @@ def set_aside(contigs: dict[str, Contig]) -> list[str]:
     return [min(contigs, key=lambda name: abs(len(contigs[name].sequence) - tenth))]
 
 
-def introns(gene: Gene) -> list[int]:
-    """Return the lengths of what lies between a gene's exons."""
-    return [right.start - left.end for left, right in pairwise(gene.exons)]
-
-
 def shortest_intron(genes: list[Gene], grammar: Grammar) -> int:
     """Return a length that all but one in a thousand introns reach."""
-    seen = [n for gene in genes for n in introns(gene)]
+    seen = [span.end - span.start for gene in genes for span in introns(gene)]
     return max(grammar.shortest["intron"], int(np.quantile(seen, 0.001)) if len(seen) >= FEW else 0)
 
 
@@ -98,7 +93,7 @@ def label(
     for gene in sorted(genes, key=lambda g: g.exons[0].start):
         span = gene.exons[0].start, gene.exons[-1].end
         why = grammar.problem(gene, codes)
-        if why is None and min(introns(gene), default=floor) < floor:
+        if why is None and any(span.end - span.start < floor for span in introns(gene)):
             why = f"an intron shorter than {floor}"
         if why is None and good and span[0] - good[-1].exons[-1].end < grammar.shortest["intergenic"]:
             why = "too close to the gene before it"

@@ -35,7 +35,7 @@ def decode(
     best = viterbi(potentials).segments
     starts, ends, labels = (x.cpu().numpy() for x in (best.start, best.end, best.label))
     found = model.grammar.genes(starts, ends, labels, name, len(letters))
-    exons = np.array([model.grammar.labels[c].kind not in ("intergenic", "intron") for c in labels], bool)
+    exons = np.array([model.grammar.labels[c].is_exon for c in labels], bool)
     if not exons.any():
         return found
     asked = Segments(*(x[torch.from_numpy(exons).to(x.device)] for x in best))
@@ -70,12 +70,7 @@ def concepts(g: Grammar) -> Tensor:
 
     Frames do not show there; kinds do in that the stop codon is added to single and terminal exons, and to others not.
     """
-    names = []
-    for label in g.labels:
-        what = {"single": "last", "terminal": "last", "initial": "inner", "internal": "inner"}.get(
-            label.kind, label.kind
-        )
-        names.append((what, label.strand))
+    names = [(PRINTED.get(label.kind, label.kind), label.strand) for label in g.labels]
     return torch.tensor([names.index(name) for name in names])
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
+from torch import nn
 
 from .devices import choose
 
@@ -25,3 +26,20 @@ def joined(name: str) -> Iterator[torch.device]:
         yield device
     finally:
         dist.destroy_process_group()
+
+
+def rank() -> int:
+    """Return this process's number in its group; 0 without one."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def share_gradients(model: nn.Module) -> None:
+    """Replace gradients by their mean over all processes; one piece, since every message takes its time."""
+    if not dist.is_initialized():
+        return
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    flat = torch.cat([g.reshape(-1).double() for g in gradients])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for g, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        g.copy_(part.view_as(g))

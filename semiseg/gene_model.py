@@ -11,12 +11,12 @@ from torch.nn.functional import pad
 from .durations import family, tabulate
 from .encoder import SHAPES, Encoder, channels
 from .errors import SemisegError
-from .grammar import Grammar, grammar
+from .grammar import KINDS, Grammar, grammar
 from .kernels import Boundary, Potentials
 from .sites import SITES
 
 PHASES = 3
-EXONS = ("single", "initial", "internal", "terminal")
+EXONS = tuple(KINDS)
 PLACES = len(SITES) // 2  # sites of a strand
 OUTPUTS = PHASES + 1 + len(EXONS) + PLACES  # of a strand: codon positions, intron, kinds of exons, sites
 

@@ -30,6 +30,11 @@ class Transcript(NamedTuple):
     gene_id: str
 
 
+def coding_length(gene: Gene) -> int:
+    """Return the number of coding bases."""
+    return sum(exon.end - exon.start for exon in gene.exons)
+
+
 def phases(gene: Gene) -> list[int]:
     """Return the GFF phase of every exon: how many of its first transcribed bases end the codon before it."""
     out, phase = [], gene.phase

@@ -101,13 +101,7 @@ def score(truth: Sequence[Gene], calls: Sequence[Gene], tolerance: int = 3) -> S
     if tolerance < 0:
         raise SemisegError(f"tolerance: expected 0 or more bases, found {tolerance}")
     true, called = ({span for gene in genes for span in exons(gene)} for genes in (truth, calls))
-    believed = {  # of transcripts that share an exon, the last one says its posterior
-        span: exon.posterior
-        for gene in calls
-        for span, exon in zip(exons(gene), gene.exons, strict=True)
-        if exon.posterior is not None
-    }
-    belief = np.array(list(believed.values()))
+    belief, right = beliefs(truth, calls)
     sound = bool(((belief >= 0) & (belief <= 1 + ROUNDING)).all())
     return Scores(
         nucleotide=compare_bases(true, called),
@@ -116,11 +110,21 @@ def score(truth: Sequence[Gene], calls: Sequence[Gene], tolerance: int = 3) -> S
         gene=compare(*({frozenset(exons(gene)) for gene in genes} for genes in (truth, calls))),
         boundary=compare_boundaries(true, called, tolerance),
         tolerance=tolerance,
-        reliability=measure(belief, np.array([span in true for span in believed]), len(true))
-        if believed and sound
-        else None,
+        reliability=measure(belief, right, len(true)) if len(belief) and sound else None,
         notes=() if sound else (NO_POSTERIORS,),
     )
+
+
+def beliefs(truth: Sequence[Gene], calls: Sequence[Gene]) -> tuple[NDArray, NDArray]:
+    """Posteriors (N,) of the called exons that have one, and whether each is right."""
+    true = {span for gene in truth for span in exons(gene)}
+    believed = {  # of transcripts that share an exon, the last one says its posterior
+        span: exon.posterior
+        for gene in calls
+        for span, exon in zip(exons(gene), gene.exons, strict=True)
+        if exon.posterior is not None
+    }
+    return np.array(list(believed.values()), float), np.array([span in true for span in believed], bool)
 
 
 def exons(gene: Gene) -> Iterator[Span]:

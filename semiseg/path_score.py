@@ -1,25 +1,14 @@
 """The score of a known segmentation: what a likelihood has above the line, without another pass over the sequence."""
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .kernels import Potentials
+from .kernels import Potentials, Segments
 
 
-class Path(NamedTuple):
-    """The segments of a batch of sequences, item by item; every field is (N,) int64."""
-
-    item: Tensor
-    start: Tensor
-    end: Tensor
-    label: Tensor
-
-
-def path_of(labels: NDArray) -> Path:
+def path_of(labels: NDArray) -> Segments:
     """Return the segments of (B, T) labels: neighbours never have the same."""
     B, T = labels.shape
     begins = np.ones((B, T), bool)
@@ -27,10 +16,12 @@ def path_of(labels: NDArray) -> Path:
     item, start = np.nonzero(begins)
     end = np.append(start[1:], T)
     end[np.append(item[1:] != item[:-1], True)] = T
-    return Path(*(torch.from_numpy(np.ascontiguousarray(x, np.int64)) for x in (item, start, end, labels[item, start])))
+    return Segments(
+        *(torch.from_numpy(np.ascontiguousarray(x, np.int64)) for x in (item, start, end, labels[item, start]))
+    )
 
 
-def path_score(p: Potentials, path: Path) -> Tensor:
+def path_score(p: Potentials, path: Segments) -> Tensor:
     """Return (B,) float64 scores of whole sequences under potentials with censored ends, tails and periods of 1."""
     assert (p.left, p.right, p.period, p.first, p.lengths) == ("censored", "censored", None, None, None)
     assert p.longest is not None

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import SemisegError
-from .genes import Exon, Gene, phases
+from .genes import Exon, Gene, coding_length, phases
 from .sites import REACH, SITE, SITES, left_bases
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _misfit(grammar: "Grammar", gene: Gene, low: int, high: int) -> str | None:
     for left, right in pairwise(gene.exons):
         if (gap := right.start - left.end) < grammar.shortest["intron"]:
             return f"intron of {gap} bases" if gap >= 0 else "its exons overlap or are not in order"
-    coding = sum(exon.end - exon.start for exon in gene.exons) - gene.phase
+    coding = coding_length(gene) - gene.phase
     if gene.phase and not cut_before:
         return f"phase {gene.phase}, though its start is not cut off"
     if coding % 3 and not cut_behind:

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 from .encoder import SHAPES
 from .errors import SemisegError
 from .grammar import SIZES
-from .trainer import Schedule
-from .training import Recipe
+from .training import Recipe, Schedule
 
 
 class Plan(NamedTuple):

@@ -1,26 +1,24 @@
 """A training run from corpus to model file: steps, validation, checkpoints, and the best model kept."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.distributed as dist
 
 from . import calibration, finder
 from .corpus import Corpus, covered, gather, laws
 from .decode import decode
+from .distributed import rank
 from .errors import SemisegError
 from .gene_model import Config, GeneModel
 from .genes import Gene
 from .grammar import grammar
-from .metrics import exons, score
-from .training import Recipe, Run, draw, settle_seeds
-
-if TYPE_CHECKING:
-    from .recipe import Plan
+from .metrics import Scores, beliefs, score
+from .recipe import Plan
+from .training import Recipe, Run, Schedule, draw, settle_seeds
 
 
 class Progress(NamedTuple):
@@ -31,15 +29,6 @@ class Progress(NamedTuple):
     loss: float  # nats a position, of this step
     validated: dict[str, float] | None  # F1 by level, where this step was validated
     best: float  # gene F1
-
-
-class Schedule(NamedTuple):
-    """When to look up from training."""
-
-    validate: int = 250  # steps between validations
-    patience: int = 8  # validations without a better gene F1 before the run ends
-    checkpoint: float = 120.0  # seconds between checkpoints
-    bases: int = 3_000_000  # of the validation sequences, at most: the rest waits for the end
 
 
 def train(
@@ -56,7 +45,7 @@ def train(
 ) -> dict[str, Any]:
     """Train, write the best model to `output`, and return what is known about it (in the first process)."""
     settle_seeds(recipe)
-    rank = dist.get_rank() if dist.is_initialized() else 0
+    first = rank() == 0
     run = Run(model, recipe, device)
     checkpoint = output.with_name(f"{output.name}.checkpoint")
     state: dict[str, Any] = {"best": -1.0, "since": 0}
@@ -64,7 +53,7 @@ def train(
         state = run.resume(checkpoint)
     saved = time.monotonic()
     while run.step < recipe.steps and state["since"] < schedule.patience:
-        loss = run.advance(draw(model, corpus.training, recipe, run.step, rank))
+        loss = run.advance(draw(model, corpus.training, recipe, run.step, rank()))
         if not np.isfinite(loss):
             raise SemisegError(f"training: the loss of step {run.step} is not finite; lower the learning rate")
         validated = None
@@ -74,65 +63,60 @@ def train(
                 validated = validate(run, corpus, schedule.bases)
             better = validated["gene"] > state["best"]
             state = {"best": max(state["best"], validated["gene"]), "since": 0 if better else state["since"] + 1}
-            if better and rank == 0:
+            if better and first:
                 with run.averaged():
                     finder.save(
                         output, finder.Finder(model, None, {**about, "validation": validated, "step": run.step})
                     )
-        if rank == 0 and (last or validated is not None or time.monotonic() - saved > schedule.checkpoint):
+        if first and (last or validated is not None or time.monotonic() - saved > schedule.checkpoint):
             run.save(checkpoint, state)
             saved = time.monotonic()
         report(Progress(run.step, recipe.steps, loss, validated, state["best"]))
-    if rank == 0 and corpus.validation and output.exists():
+    if first and corpus.validation and output.exists():
         return finish(corpus, output, device)
     return {}
 
 
 def validate(run: Run, corpus: Corpus, bases: int) -> dict[str, float]:
     """Return F1 by level on the first bases of the validation sequences."""
-    found = list(called(run.model, corpus, run.device, bases))
-    scores = score([g for _, genes in found for g in genes], [g for calls, _ in found for g in calls])
+    return figures(score(*called(run.model, corpus, run.device, bases)))
+
+
+def figures(scores: Scores) -> dict[str, float]:
+    """Return F1 by level."""
     return {level: getattr(scores, level).f1 for level in ("nucleotide", "exon", "gene")}
 
 
 def called(
-    model: GeneModel,
-    corpus: Corpus,
-    device: torch.device | str,
-    bases: int | None = None,
-    calibrated: calibration.Calibration | None = None,
-) -> Iterator[tuple[list[Gene], list[Gene]]]:
-    """Yield called and true genes of the validation sequences, up to so many bases."""
+    model: GeneModel, corpus: Corpus, device: torch.device | str, bases: int | None = None
+) -> tuple[list[Gene], list[Gene]]:
+    """Return true and called genes of the validation sequences, up to so many bases."""
+    truth: list[Gene] = []
+    calls: list[Gene] = []
     model.eval()
     for contig, genes in corpus.validation:
         n = len(contig.sequence) if bases is None else min(bases, len(contig.sequence))
         if n == 0:
             break
-        yield (
-            decode(model, contig.name, contig.sequence[:n], device, calibrated),
-            [g for g in genes if g.exons[-1].end <= n],
-        )
+        calls += decode(model, contig.name, contig.sequence[:n], device)
+        truth += [g for g in genes if g.exons[-1].end <= n]
         bases = None if bases is None else bases - n
     model.train()
+    return truth, calls
 
 
 def finish(corpus: Corpus, output: Path, device: torch.device | str) -> dict[str, Any]:
     """Calibrate the best model on all validation sequences, note its figures, and write it again."""
     best = finder.load(output)
     best.model.to(device)
-    found = list(called(best.model, corpus, device))
-    truth = [g for _, genes in found for g in genes]
-    calls = [g for some, _ in found for g in some]
-    real = {span for gene in truth for span in exons(gene)}
-    spans = [(span, exon.posterior) for gene in calls for span, exon in zip(exons(gene), gene.exons, strict=True)]
+    truth, calls = called(best.model, corpus, device)
     before = score(truth, calls)
-    fitted = None
-    if len(spans) >= calibration.LEAST:
-        fitted = calibration.fit(np.array([p for _, p in spans], float), np.array([span in real for span, _ in spans]))
-    figures = {level: getattr(before, level).f1 for level in ("nucleotide", "exon", "gene")}
+    belief, right = beliefs(truth, calls)
+    fitted = calibration.fit(belief, right) if len(belief) >= calibration.LEAST else None
+    known = figures(before)
     if before.reliability is not None:
-        figures["ece_uncalibrated"] = before.reliability.ece
-    about = {**best.about, "validation": figures}
+        known["ece_uncalibrated"] = before.reliability.ece
+    about = {**best.about, "validation": known}
     finder.save(output, finder.Finder(best.model.cpu(), fitted, about))
     return about
 
@@ -141,7 +125,7 @@ def from_files(
     genome: Path,
     annotation: Path,
     output: Path,
-    plan: "Plan",
+    plan: Plan,
     validation: Sequence[str] = (),
     *,
     resume: bool = False,
@@ -150,10 +134,10 @@ def from_files(
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> dict[str, Any]:
     """Train on a genome and its annotation."""
-    rank = dist.get_rank() if dist.is_initialized() else 0
+    first = rank() == 0
     rules = grammar(plan.labels)
     corpus = gather(genome, annotation, rules, validation)
-    if rank == 0:
+    if first:
         for note in corpus.notes:
             say(note)
         genes, masked = covered(corpus.training)
@@ -167,5 +151,5 @@ def from_files(
     about = {"genome": genome.name, "validated_on": [c.name for c, _ in corpus.validation], **plan.about}
     return train(
         corpus, model, plan.training, output, about,
-        schedule=plan.schedule, device=device, resume=resume, report=report if rank == 0 else lambda progress: None,
+        schedule=plan.schedule, device=device, resume=resume, report=report if first else lambda progress: None,
     )  # fmt: skip

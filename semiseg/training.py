@@ -7,22 +7,21 @@ and rank. So a run that was killed goes on from its last checkpoint as if nothin
 import math
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from . import model_file
+from .distributed import share_gradients
 from .errors import SemisegError
 from .gene_model import GeneModel
-from .kernels import log_partition
+from .kernels import Segments, log_partition
 from .kernels.devices import moved
-from .path_score import Path as Known
 from .path_score import path_of, path_score
 
 UNKNOWN = -1  # label of a position about which the annotation says nothing
@@ -46,6 +45,15 @@ class Recipe(NamedTuple):
     deterministic: bool = False
 
 
+class Schedule(NamedTuple):
+    """When to look up from training."""
+
+    validate: int = 250  # steps between validations
+    patience: int = 8  # validations without a better gene F1 before the run ends
+    checkpoint: float = 120.0  # seconds between checkpoints
+    bases: int = 3_000_000  # of the validation sequences, at most: the rest waits for the end
+
+
 class Strip(NamedTuple):
     """A contig to learn from."""
 
@@ -64,7 +72,7 @@ class Batch(NamedTuple):
     forbidden: Tensor  # (B, T, C)
     impossible: Tensor  # (B, T + 1, columns)
     origin: int
-    path: Known | None  # where everything is known
+    path: Segments | None  # where everything is known
 
 
 def draw(model: GeneModel, strips: list[Strip], recipe: Recipe, step: int, rank: int = 0) -> Batch:
@@ -164,9 +172,18 @@ class Run:
         """bfloat16 where the device is built for it; the potentials are float32 again."""
         return torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()
 
-    def averaged(self) -> AbstractContextManager[Any]:
-        """Return a context in which the model has its average's weights."""
-        return _Swapped(self.model, self.average)
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Give the model its average's weights while the context lasts."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def _swap(self) -> None:
+        for name, x in self.model.named_parameters():
+            x.data, self.average[name] = self.average[name], x.data
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Yield all that the next steps depend on, by name."""
@@ -201,35 +218,6 @@ class Run:
             x.copy_(stored.tensors[name])
         self.step = int(stored.config["step"])
         return stored.about
-
-
-def share_gradients(model: nn.Module) -> None:
-    """Replace gradients by their mean over all processes; one piece, since every message takes its time."""
-    if not dist.is_initialized():
-        return
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    flat = torch.cat([g.reshape(-1).double() for g in gradients])
-    dist.all_reduce(flat)
-    flat /= dist.get_world_size()
-    for g, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        g.copy_(part.view_as(g))
-
-
-class _Swapped:
-    """The weights of another set while the context lasts."""
-
-    def __init__(self, model: nn.Module, weights: dict[str, Tensor]):
-        self.model, self.weights = model, weights
-
-    def _swap(self) -> None:
-        for name, x in self.model.named_parameters():
-            x.data, self.weights[name] = self.weights[name], x.data
-
-    def __enter__(self) -> None:
-        self._swap()
-
-    def __exit__(self, *_: object) -> None:
-        self._swap()
 
 
 def settle_seeds(recipe: Recipe) -> None:

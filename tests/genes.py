@@ -5,20 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from semiseg.sites import STOPS, Site, complement
+
 BASES = "ACGT"
-STOPS = ("TAA", "TAG", "TGA")
-
-
-class Site(NamedTuple):
-    """What the bases around a boundary must be; the first of them lies at `offset` from it."""
-
-    words: tuple[str, ...]
-    offset: int
-
-
-def complement(word: str) -> str:
-    """Reverse complement."""
-    return word[::-1].translate(str.maketrans("ACGT", "TGCA"))
 
 
 PLUS = {

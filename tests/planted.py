@@ -1,16 +1,20 @@
 """A small genome with genes on both strands, as files and in memory, and a model small enough for tests."""
 
 import io
+from collections import Counter
 
 import numpy as np
 import pytest
 from genes import random_genome
 
+from semiseg import corpus
 from semiseg.encoder import SHAPES, Shape
 from semiseg.formats.fasta import Contig
 from semiseg.formats.gff import write_gff3
-from semiseg.gene_model import EXONS, Config, LawConfig
+from semiseg.gene_model import EXONS, Config, GeneModel, LawConfig
 from semiseg.genes import Exon, Gene
+from semiseg.grammar import grammar
+from semiseg.training import Recipe, Strip, settle_seeds
 
 TINY = Shape(8, 8, 3, (1, 3), (1,))
 LAWS = {
@@ -18,6 +22,7 @@ LAWS = {
     "intron": LawConfig("lognormal", 80, 4, {"mean": 4.3}),
     **{kind: LawConfig("lognormal", 80, 3, {"mean": 4.5}) for kind in EXONS},
 }
+CONFIG = Config(37, "tiny", False, LAWS)
 
 
 def planted(T: int, seed: int = 1, name: str = "one") -> tuple[Contig, list[Gene]]:
@@ -48,4 +53,16 @@ def write_files(folder, *contigs):
 def tiny(monkeypatch):
     """A configuration that trains in a blink."""
     monkeypatch.setitem(SHAPES, "tiny", TINY)
-    return Config(37, "tiny", False, LAWS)
+    return CONFIG
+
+
+def strip(T: int = 8000) -> Strip:
+    """A planted contig with its labels."""
+    return corpus.label(*planted(T), [], grammar(37), Counter())[0]
+
+
+def tiny_model(recipe: Recipe) -> GeneModel:
+    """A fresh model of its recipe's seed, in a process of its own."""
+    SHAPES["tiny"] = TINY
+    settle_seeds(recipe)
+    return GeneModel(CONFIG)

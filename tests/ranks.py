@@ -1,7 +1,6 @@
 """One of two processes that train a tiny model; writes what became of it."""
 
 import sys
-from collections import Counter
 from hashlib import sha256
 from pathlib import Path
 
@@ -9,14 +8,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import torch
 import torch.distributed as dist
-from planted import LAWS, TINY, planted
+from planted import strip, tiny_model
 
-from semiseg import corpus
 from semiseg.distributed import joined
-from semiseg.encoder import SHAPES
-from semiseg.gene_model import Config, GeneModel
-from semiseg.grammar import grammar
-from semiseg.training import Recipe, Run, draw, settle_seeds
+from semiseg.training import Recipe, Run, draw
 
 RECIPE = Recipe(window=300, batch=1, steps=3, warm_up=1, rate=1e-2)
 
@@ -24,14 +19,10 @@ RECIPE = Recipe(window=300, batch=1, steps=3, warm_up=1, rate=1e-2)
 def main() -> None:
     torch.set_num_threads(1)
     with joined("cpu") as device:
-        SHAPES["tiny"] = TINY
-        settle_seeds(RECIPE)
-        contig, genes = planted(4000)
-        strip, _ = corpus.label(contig, genes, [], grammar(37), Counter())
-        run = Run(GeneModel(Config(37, "tiny", False, LAWS)), RECIPE, device)
+        run, known = Run(tiny_model(RECIPE), RECIPE, device), [strip(4000)]
         rank, windows = dist.get_rank(), sha256()
         for _ in range(3):
-            batch = draw(run.model, [strip], RECIPE, run.step, rank)
+            batch = draw(run.model, known, RECIPE, run.step, rank)
             windows.update(batch.letters.numpy().tobytes())
             run.advance(batch)
         weights = sha256()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from planted import planted, tiny, write_files  # noqa: F401 - a fixture
+from planted import planted, strip, tiny, write_files  # noqa: F401 - a fixture
 
 from semiseg import corpus, finder, model_file, recipe, trainer
 from semiseg.decode import decode, see
@@ -16,7 +16,7 @@ from semiseg.errors import SemisegError
 from semiseg.gene_model import GeneModel, config_of
 from semiseg.grammar import grammar
 from semiseg.kernels import log_partition, viterbi
-from semiseg.training import UNKNOWN, Loss, Recipe, Run, draw, settle_seeds
+from semiseg.training import UNKNOWN, Loss, Recipe, Run, Schedule, draw, settle_seeds
 
 RECIPE = Recipe(window=600, batch=2, steps=6, warm_up=2, rate=1e-2, deterministic=True)
 
@@ -29,9 +29,7 @@ def undetermined():
 
 @pytest.fixture
 def strips():
-    contig, genes = planted(8000)
-    strip, _ = corpus.label(contig, genes, [], grammar(37), Counter())
-    return [strip]
+    return [strip()]
 
 
 def fresh(config) -> GeneModel:
@@ -42,13 +40,13 @@ def fresh(config) -> GeneModel:
 def test_labels_are_where_the_genes_are():
     contig, genes = planted(8000)
     problems = Counter()
-    strip, lengths = corpus.label(contig, genes, [(100, 150)], grammar(37), problems)
+    labelled, lengths = corpus.label(contig, genes, [(100, 150)], grammar(37), problems)
     assert not problems
-    assert len(strip.genes) == len(genes)
-    assert bool((strip.labels[100:150] == UNKNOWN).all())
+    assert len(labelled.genes) == len(genes)
+    assert bool((labelled.labels[100:150] == UNKNOWN).all())
     for gene in genes:
         stop = 3 if gene.strand == "+" else 0
-        inside = strip.labels[gene.exons[-1].start : gene.exons[-1].end - stop]
+        inside = labelled.labels[gene.exons[-1].start : gene.exons[-1].end - stop]
         assert len(set(inside.tolist())) == 1
         assert inside[0] > 0
     assert set(lengths) <= set(grammar(37).laws)
@@ -157,7 +155,7 @@ def test_calls_do_not_depend_on_windows(tiny):  # noqa: F811
 def test_from_files_to_a_model(tiny, tmp_path):  # noqa: F811
     one, two = planted(6000, 1, "one"), planted(4000, 2, "two")
     fasta, gff = write_files(tmp_path, one, two)
-    plan = recipe.Plan(37, "tiny", training=RECIPE._replace(steps=4), schedule=trainer.Schedule(validate=2))
+    plan = recipe.Plan(37, "tiny", training=RECIPE._replace(steps=4), schedule=Schedule(validate=2))
     said, seen = [], []
     about = trainer.from_files(
         fasta, gff, tmp_path / "m.safetensors", plan, ["two"], say=said.append, report=seen.append

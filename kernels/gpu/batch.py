@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..cpu.batch import Asked, Options, describe_item, in_order, logs, table
+from ..cpu.batch import Asked, Options, describe_item, in_order, table
 from ..cpu.sample import draw_samples
 from ..cpu.threads import pool
 from ..devices import moved, within_memory
 from ..expansion import contract
-from ..resolve import Layout, Leaves
+from ..resolve import Layout, Leaves, sequence
 from ..results import Marginals, Report, Segments
 from .fetched import Fetched
 from .smoother import Smoother
@@ -102,9 +102,7 @@ def sample(
 def fetched(smoother: Smoother, leaves: Leaves, layout: Layout, options: Options) -> Iterator[Any]:
     """Yield every item's passes as the CPU's code reads them."""
     for item in range(len(layout.lengths)):
-        x = logs(leaves, layout, item)
-        x = x._replace(**{f: getattr(x, f).astype(np.float64) for f in ("durations", "transitions", "begin", "finish")})
-        yield Fetched(smoother, x, item, pool(options.threads))
+        yield Fetched(smoother, sequence(leaves, layout, item), item, pool(options.threads))
 
 
 @within_memory

@@ -202,7 +202,7 @@ class Chunks:
         way = np.repeat(np.arange(self.ways), self.count)
         chunk = np.tile(np.arange(self.count), self.ways)
         self.starts = self._warmed(way, chunk)
-        self.ends = self._advance(self.starts)
+        self.ends = self._advance(way, chunk, self.starts)
         self.ahead = self._ahead(chunk, way) if self.ways == 2 else None
         inner = [(int(w), int(i)) for w, i in zip(way, chunk, strict=True) if not self.outer[w, i]]
         self.settled = settle(inner, self._compare, self._repair)
@@ -219,10 +219,8 @@ class Chunks:
         last = np.where(way == 0, mark(leg + 1), mark(self.plan.legs - leg - 1))
         return first, np.abs(last - first)
 
-    def _advance(self, starts: States) -> States:
+    def _advance(self, way: NDArray, chunk: NDArray, starts: States) -> States:
         """Return where all chunks end; scores are kept where the plan says so, and the states behind each leg."""
-        way = np.repeat(np.arange(self.ways), self.count)
-        chunk = np.tile(np.arange(self.count), self.ways)
         self.marks: list[States] = []
         for leg in range(self.plan.legs):
             begin, length = self._leg(way, chunk, leg)

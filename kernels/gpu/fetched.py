@@ -16,6 +16,7 @@ from ..cpu.chunks import Values
 from ..cpu.directions import Direction, State
 from ..cpu.posteriors import Panel
 from ..resolve import Sequence
+from .advance import Rows
 from .smoother import Smoother, host_state
 from .tiles import FLOOR, LOG2E
 
@@ -62,21 +63,25 @@ class FetchedChunks:
 
     def values(self, way: int, chunk: int, u: int, v: int) -> Values:
         """Return the scores of a chunk, in own order."""
-        return self.both(chunk)[way]
+        return in_own_order(way, *self.rows(chunk))
 
-    def both(self, chunk: int) -> tuple[Values, Values]:
-        """Return the scores of both directions, each in own order."""
+    def rows(self, chunk: int) -> tuple[tuple[Rows, Rows], int, int]:
+        """Return rows with a chunk's scores, computed again where they were not kept, its first row and its length."""
         c, at = self.smoother.chunks, int(self.mine[chunk])
-        rows, u, n = c.rows, int(c.boundary_row[at] + c.left[at]), int(c.right[at] - c.left[at])
-        if rows is None:
-            rows, u = c.room(n + 1), 0
-            c.again(np.array([at]), rows, int(c.left[at]))
-        forward, backward = rows
-        here, there = slice(u, u + n), slice(u + 1, u + n + 1)
-        return (
-            Values(nats(forward.alpha[there]), nats(forward.h[here])),
-            Values(nats(backward.alpha[here])[::-1], nats(backward.h[there])[::-1]),
-        )
+        n = int(c.right[at] - c.left[at])
+        if c.rows is not None:
+            return c.rows, int(c.boundary_row[at] + c.left[at]), n
+        rows = c.room(n + 1)
+        c.again(np.array([at]), rows, int(c.left[at]))
+        return rows, 0, n
+
+
+def in_own_order(way: int, rows: tuple[Rows, Rows], u: int, n: int) -> Values:
+    """Return one direction's scores of n positions from row u on, fetched."""
+    here, there = slice(u, u + n), slice(u + 1, u + n + 1)
+    if way == 0:
+        return Values(nats(rows[0].alpha[there]), nats(rows[0].h[here]))
+    return Values(nats(rows[1].alpha[here])[::-1], nats(rows[1].h[there])[::-1])
 
 
 class Fetched:
@@ -92,7 +97,8 @@ class Fetched:
         """Return the scores of one chunk and the normaliser at its left boundary."""
         at = int(self.chunks.mine[chunk])
         before, behind = self.chunks.state(0, chunk, u), self.chunks.state(1, chunk, v)
-        first, second = self.chunks.both(chunk)
+        rows = self.chunks.rows(chunk)
+        first, second = in_own_order(0, *rows), in_own_order(1, *rows)
         none = np.full((1, first.h.shape[1]), -np.inf)  # what begins at u is the neighbour's to say, and not asked for
         return Panel(
             u, v, before, behind,

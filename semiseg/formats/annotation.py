@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import SemisegError
-from ..genes import Gene, Transcript
+from ..genes import Gene, Transcript, coding_length
 from .files import describe, read_lines
 from .genbank import read_genbank
 from .gff_input import read_gff
-from .repair import coding_length, repair
+from .repair import repair
 
 NAMES_SHOWN = 5
 

@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import NamedTuple
 
-from ..genes import Exon, Gene
+from ..genes import Exon, Gene, coding_length
 
 LONGEST_GAP = 4  # between parts of a CDS: a frameshift written as an intron; no intron is so short
 
@@ -57,8 +57,3 @@ def cut_off(gene: Gene, partial: tuple[bool, bool]) -> Gene:
     """The gene as partial; its phase follows from the other end, if that is there."""
     at_start, at_stop = partial if gene.strand == "+" else partial[::-1]
     return gene._replace(partial=partial, phase=coding_length(gene) % 3 if at_start and not at_stop else 0)
-
-
-def coding_length(gene: Gene) -> int:
-    """Number of coding bases."""
-    return sum(exon.end - exon.start for exon in gene.exons)
