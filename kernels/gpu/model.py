@@ -46,9 +46,9 @@ class Model(NamedTuple):
     sizes: Sizes
     items: Items
     near: Tensor  # (32, C) durations inside a tile, behind 15 forbidden rows; float32, or int64
-    window: Tensor  # (reach, WINDOW, C) 32-bit durations around 16 d + 1, relative to their largest
-    window_top: Tensor  # (reach, C) their largest
-    window_span: Tensor  # (reach, C) int32: first and last row of the window that is not forbidden, see `span_of`
+    window: Tensor  # (steps, WINDOW, C) 32-bit durations around 16 d + 1, relative to their largest
+    window_top: Tensor  # (steps, C) their largest
+    window_span: Tensor  # (steps, C) int32: first and last row of the window that is not forbidden, see `span_of`
     law: Tensor  # (., C) durations by length, 0 forbidden, continued by the tail
     fold_law: Tensor  # (folds, 16, C) durations from the rows behind the window to a tile's outputs
     tail: Tensor  # (C,)
@@ -71,10 +71,14 @@ def model_of(x: Sequence, tables: Tables | None, threads: int, device: torch.dev
     folds = int(period.max())
     reach = -(-(K + TILE - 1) // TILE)
     scale = 1.0 if integer else LOG2E
-    law = continued(x.durations, x.longest, x.tail, x.period, 2 * (K + folds) + 3 * TILE) * scale
+    # as long as two windows side by side, each up to 64 or 32 rows longer than it need be where states meet
+    law = continued(x.durations, x.longest, x.tail, x.period, 2 * (K + folds) + 6 * TILE) * scale
     source, change, kind = arcs(x)
-    d = np.arange(reach + 1)
-    lengths = np.maximum(TILE * d[:, None] + 1 + np.arange(WINDOW) - (TILE - 1), 0)  # (reach + 1, WINDOW)
+    items = items_of(tuple(((x.longest + TILE - 2 + (period > 0)) // TILE).tolist()), threads)
+    # all items take as many steps as the longest: what lies beyond a shorter one is read, and not looked at
+    steps = max(reach, int(items[2].max(initial=0)) + items[0] - 1)
+    d = np.arange(steps + 1)
+    lengths = np.clip(TILE * d[:, None] + 1 + np.arange(WINDOW) - (TILE - 1), 0, len(law) - 1)  # (steps + 1, WINDOW)
     window = law[lengths]
     top = window.max(1)
     relative = window - np.where(top > -np.inf, top, 0)[:, None]
@@ -97,7 +101,6 @@ def model_of(x: Sequence, tables: Tables | None, threads: int, device: torch.dev
 
     narrow = np.maximum(relative, DEEP).astype(np.int32) if integer else np.exp2(relative).astype(np.float32)
     whole = lambda a: np.asarray(a, np.int32)  # noqa: E731
-    items = items_of(tuple(((x.longest + TILE - 2 + (period > 0)) // TILE).tolist()), threads)
     ours = (
         light(near), narrow, score(top), whole(span), score(law), score(rows), score(slope), whole(x.longest),
         whole(period), score(enter), light(law.T), source, light(np.where(source >= 0, change * scale, -np.inf)), kind,
