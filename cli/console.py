@@ -54,9 +54,10 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None
             click.echo("\t".join(str(cell) for cell in row))
         return
     from rich.console import Console  # 50 ms that piped output need not wait for
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(*columns)
+    first, *rest = columns
+    table = Table(Column(first, no_wrap=True), *rest)  # what a row is about is the last to be cut short
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     Console().print(table)

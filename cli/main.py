@@ -9,7 +9,7 @@ from semiseg import __version__
 
 from . import console
 
-COMMANDS = ("decode", "demo", "evaluate", "train")
+COMMANDS = ("decode", "demo", "evaluate", "models", "train")
 
 
 class CommandsOnUse(click.Group):

@@ -2,13 +2,16 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import SemisegError
+
+if TYPE_CHECKING:  # a header is read without torch
+    import torch
+    from torch import Tensor
 
 FORMAT, VERSION = "semiseg-model", 1
 
@@ -19,7 +22,7 @@ class Stored(NamedTuple):
     kind: str  # of model, e.g. "genes"
     config: dict[str, Any]  # what builds it
     about: dict[str, Any]  # name, provenance, licence, validation figures
-    tensors: dict[str, Tensor]
+    tensors: "dict[str, Tensor]"
 
 
 def save(path: Path, stored: Stored) -> None:
@@ -57,10 +60,24 @@ def replace(path: Path, data: bytes) -> None:
 
 def load(path: Path) -> Stored:
     """Return what a file holds; refuse what is not of this format, or newer than this program."""
+    with opened(path, "pt") as (file, header):
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        return Stored(**header, tensors=tensors)
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """Return what a file says about itself; no tensor is read."""
+    with opened(path, "numpy") as (_, header):
+        return header["about"]
+
+
+@contextmanager
+def opened(path: Path, framework: str) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Give an open file and its header: kind, config and about."""
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, framework) as file:
             header = file.metadata() or {}
             if header.get("format") != FORMAT:
                 raise SemisegError(f"{path}: not a semiseg model")
@@ -69,16 +86,17 @@ def load(path: Path) -> Stored:
                 raise SemisegError(
                     f"{path}: written by a newer semiseg (format {version}, this one reads {VERSION}): upgrade semiseg"
                 )
-            kind, config, about = (json.loads(header[name]) for name in ("kind", "config", "about"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            return Stored(kind, config, about, tensors)
+            values = {name: json.loads(header[name]) for name in ("kind", "config", "about")}
+            if not (isinstance(values["config"], dict) and isinstance(values["about"], dict)):
+                raise SemisegError(f"{path}: not a semiseg model, or damaged")
+            yield file, values
     except OSError as error:
         raise SemisegError(f"{path}: cannot read: {error.strerror or error}") from None
     except (SafetensorError, KeyError, json.JSONDecodeError):
         raise SemisegError(f"{path}: not a semiseg model, or damaged") from None
 
 
-def fill(module: torch.nn.Module, stored: Stored, path: Path) -> None:
+def fill(module: "torch.nn.Module", stored: Stored, path: Path) -> None:
     """Put stored weights into a module, in its own precision; every one must be there, of its shape, and no other."""
     own = dict(module.state_dict())
     missing, foreign = sorted(own.keys() - stored.tensors.keys()), sorted(stored.tensors.keys() - own.keys())
@@ -93,6 +111,8 @@ def fill(module: torch.nn.Module, stored: Stored, path: Path) -> None:
     module.load_state_dict({name: stored.tensors[name].to(x.dtype) for name, x in own.items()})
 
 
-def shrunk(module: torch.nn.Module) -> dict[str, Tensor]:
+def shrunk(module: "torch.nn.Module") -> "dict[str, Tensor]":
     """Return a module's weights with float32 as bfloat16."""
+    import torch
+
     return {name: x.bfloat16() if x.dtype == torch.float32 else x for name, x in module.state_dict().items()}

@@ -8,7 +8,7 @@ import torch
 
 from semiseg import model_file
 from semiseg.errors import SemisegError
-from semiseg.model_file import Stored, fill, load, save, shrunk
+from semiseg.model_file import Stored, fill, load, read_about, save, shrunk
 
 save_file = pytest.importorskip("safetensors.torch").save_file
 NET = torch.nn.Linear(3, 2)
@@ -24,6 +24,7 @@ def path(tmp_path):
 def test_what_is_stored_comes_back(path):
     found = load(path)
     assert found[:3] == STORED[:3]
+    assert read_about(path) == STORED.about
     assert found.tensors["weight"].dtype == torch.bfloat16
     net = torch.nn.Linear(3, 2)
     fill(net, found, path)
@@ -47,12 +48,15 @@ def rewritten(path, **changes):
         ({"version": "x"}, "written by a newer semiseg"),
         ({"config": None}, "not a semiseg model, or damaged"),
         ({"config": "{"}, "not a semiseg model, or damaged"),
+        ({"about": "[]"}, "not a semiseg model, or damaged"),
     ],
 )
 def test_foreign_files_are_refused_in_one_line(path, changes, message):
     with pytest.raises(SemisegError, match=message) as error:
         load(rewritten(path, **changes))
     assert "\n" not in str(error.value)
+    with pytest.raises(SemisegError, match=message):
+        read_about(path)
 
 
 @pytest.mark.parametrize("data", [b"", b"not safetensors at all", b"\x80\x04\x95pickle", b"\xff" * 100])
