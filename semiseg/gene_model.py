@@ -1,5 +1,6 @@
 """A gene finder: what the encoder sees of both strands, under a gene grammar, as potentials of a semi-Markov CRF."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from .encoder import SHAPES, Encoder, channels
 from .errors import SemisegError
 from .grammar import KINDS, Grammar, grammar
 from .kernels import Boundary, Potentials
+from .language_model import LanguageModelEncoder
 from .sites import SITES
 
 PHASES = 3
@@ -37,10 +39,13 @@ class Config(NamedTuple):
     shape: str = "full"
     soft_masking: bool = False
     laws: dict[str, LawConfig] = {}  # noqa: RUF012
+    backbone: str = ""  # folder of a language model in place of the encoder
+    backbone_hash: str = ""  # of its weights; the model fills it in
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return {**self._asdict(), "laws": {name: law._asdict() for name, law in self.laws.items()}}
+        """Return it as plain values; without a backbone, as those who know of none wrote it."""
+        values = {**self._asdict(), "laws": {name: law._asdict() for name, law in self.laws.items()}}
+        return values if self.backbone else {k: v for k, v in values.items() if not k.startswith("backbone")}
 
 
 def config_of(values: dict[str, Any]) -> Config:
@@ -59,7 +64,15 @@ class GeneModel(nn.Module):
         super().__init__()
         self.config = config
         self.grammar: Grammar = grammar(config.labels)
-        self.encoder = Encoder(SHAPES[config.shape], OUTPUTS)
+        self.encoder: Encoder | LanguageModelEncoder
+        shape = SHAPES[config.shape]
+        if config.backbone:
+            self.encoder = LanguageModelEncoder(
+                Path(config.backbone), OUTPUTS, shape, expected_hash=config.backbone_hash
+            )
+            self.config = config._replace(backbone_hash=self.encoder.weights_hash)
+        else:
+            self.encoder = Encoder(shape, OUTPUTS)
         self.laws = nn.ModuleList(
             family(law.family, law.longest, max(law.shortest, self.grammar.shortest[name]), **law.shape)
             for name, law in ((name, config.laws.get(name, LawConfig())) for name in self.grammar.laws)
