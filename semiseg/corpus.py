@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .depth import Depth, measured
 from .errors import SemisegError
 from .formats.annotation import read_annotation, select
 from .formats.fasta import Contig, read_fasta
@@ -15,11 +16,11 @@ from .gene_model import EXONS, LawConfig
 from .genes import Gene
 from .grammar import Grammar
 from .metrics import introns
+from .parts import cut, parse, set_aside
 from .sites import encode
 from .training import UNKNOWN, Strip
 
 BESIDE = 30  # bases around a gene left out that are left out too: what it was taken for may begin a little earlier
-LONGEST = 1000  # explicit durations, at most: a tail costs nothing, and every length does
 FEW = 20  # lengths too few to say anything about a law
 
 
@@ -30,47 +31,32 @@ class Corpus(NamedTuple):
     validation: list[tuple[Contig, list[Gene]]]
     lengths: dict[str, list[int]]  # of what duration laws are about, in the training part
     floor: int  # the shortest intron that is believed
+    depth: Depth  # of what is learnt from
     notes: list[str]
 
 
 def gather(genome: Path, annotation: Path, grammar: Grammar, validation: Sequence[str]) -> Corpus:
-    """Return a genome's contigs with labels; those named for validation are not learnt from."""
+    """Return a genome's contigs with labels; those named for validation, or regions of them, are not learnt from."""
     contigs = {contig.name: contig for contig in read_fasta(genome)}
-    absent = sorted(set(validation) - set(contigs))
-    if absent:
-        raise SemisegError(f"--val: no sequence named {', '.join(absent)}; there are {', '.join(list(contigs)[:10])}")
-    validation = validation or set_aside(contigs)
+    regions = [parse(text, contigs) for text in validation or set_aside(contigs)]
     chosen = select(read_annotation(annotation), {name: len(c.sequence) for name, c in contigs.items()})
-    by_contig: dict[str, list[Gene]] = {name: [] for name in contigs}
-    for gene in chosen.genes:
-        by_contig[gene.contig].append(gene)
-    hidden: dict[str, list[tuple[int, int]]] = {name: [] for name in contigs}
-    for name, start, end in chosen.masked:
-        hidden[name].append((start, end))
+    parts = cut(contigs, chosen, regions)
     problems: Counter[str] = Counter()
     lengths: dict[str, list[int]] = {}
     strips = []
-    floor = shortest_intron([g for g in chosen.genes if g.contig not in validation], grammar)
-    for name, contig in contigs.items():
-        if name in validation:
-            continue
-        strip, said = label(contig, by_contig[name], hidden[name], grammar, problems, floor)
+    learnt = [part for part in parts if not part.aside]
+    floor = shortest_intron([gene for part in learnt for gene in part.genes], grammar)
+    for part in learnt:
+        strip, said = label(part.contig, part.genes, part.hidden, grammar, problems, floor)
         strips.append(strip)
         for law, found in said.items():
             lengths.setdefault(law, []).extend(found)
     if not any(len(strip.genes) for strip in strips):
         raise SemisegError(f"{annotation}: no gene to learn from outside of the validation sequences")
     notes = [*chosen.notes, *(f"left out of the loss: {n} genes ({why})" for why, n in problems.most_common())]
-    aside = [(contigs[name], by_contig[name]) for name in validation]
-    return Corpus(strips, aside, lengths, floor, notes)
-
-
-def set_aside(contigs: dict[str, Contig]) -> list[str]:
-    """Return the sequence nearest to a tenth of the genome, to validate on; a genome of one sequence has none."""
-    if len(contigs) < 2:
-        raise SemisegError("--val: the genome is one sequence: cut it in two, and name one to validate on")
-    tenth = sum(len(c.sequence) for c in contigs.values()) / 10
-    return [min(contigs, key=lambda name: abs(len(contigs[name].sequence) - tenth))]
+    depth = measured([part.contig for part in learnt], [gene for part in learnt for gene in part.genes])
+    aside = [(part.contig, part.genes) for part in parts if part.aside]
+    return Corpus(strips, aside, lengths, floor, depth, notes)
 
 
 def shortest_intron(genes: list[Gene], grammar: Grammar) -> int:
@@ -113,8 +99,11 @@ def label(
     return Strip(contig.name, contig.sequence, codes, labels, spans), lengths
 
 
-def laws(corpus: Corpus, grammar: Grammar) -> dict[str, LawConfig]:
-    """Return laws to begin with: lognormal, as long as most of what was seen, introns no shorter than nearly all."""
+def laws(corpus: Corpus, grammar: Grammar, most: int) -> dict[str, LawConfig]:
+    """Return laws to begin with: lognormal, as long as most of what was seen, introns no shorter than nearly all.
+
+    No law has more than so many explicit lengths, or one more than are too short.
+    """
     lengths = corpus.lengths
     out = {}
     for name in grammar.laws:
@@ -122,7 +111,7 @@ def laws(corpus: Corpus, grammar: Grammar) -> dict[str, LawConfig]:
         if len(seen) < FEW:  # exons of any kind stand in for one that is rare
             seen = np.array([n for kind in (*EXONS, "exon") for n in lengths.get(kind, [])] or [300], float)
         shortest = corpus.floor if name == "intron" else grammar.shortest[name]
-        longest = int(np.clip(np.quantile(seen, 0.99), shortest + 100, LONGEST))
+        longest = max(shortest + 1, min(int(np.quantile(seen, 0.99)), most))
         shape = {"mean": float(np.log(seen).mean()), "deviation": float(max(0.1, np.log(seen).std()))}
         out[name] = LawConfig("lognormal", longest, shortest, shape)
     return out

@@ -27,8 +27,9 @@ def decode(
     device: torch.device | str = "cpu",
     calibration: Calibration | None = None,
     window: int = WINDOW,
+    posteriors: bool = True,
 ) -> list[Gene]:
-    """Return the genes of (T,) ASCII letters, every exon with its posterior."""
+    """Return the genes of (T,) ASCII letters, every exon with its posterior if asked for."""
     if len(letters) == 0:
         return []
     potentials = score(model, letters, device, window)
@@ -36,7 +37,7 @@ def decode(
     starts, ends, labels = (x.cpu().numpy() for x in (best.start, best.end, best.label))
     found = model.grammar.genes(starts, ends, labels, name, len(letters))
     exons = np.array([model.grammar.labels[c].is_exon for c in labels], bool)
-    if not exons.any():
+    if not posteriors or not exons.any():
         return found
     asked = Segments(*(x[torch.from_numpy(exons).to(x.device)] for x in best))
     calls = marginals(potentials, want=(), segments=asked, concepts=concepts(model.grammar)).calls

@@ -1,4 +1,4 @@
-"""Laws of durations: smooth families over explicit lengths, and a tail that goes on as the family does where it ends.
+"""Laws of durations: smooth families over explicit lengths, and a tail that goes on as the family does behind them.
 
 A law is a distribution over k = shortest, shortest + 1, ...: explicit up to K, then every further position is
 `exp(tail)` as likely. All families are normalised with their tails, so censored edges may sum over what they cut.
@@ -15,6 +15,7 @@ from torch.nn.functional import softplus
 from .errors import SemisegError
 
 FLATTEST = -1e-7  # of a tail: a mean of ten million positions
+SHORTEST_TAIL = 1.01  # positions on average, of those behind the explicit lengths
 KNOTS = 12  # of a spline, evenly in log k
 
 
@@ -66,6 +67,17 @@ class Lognormal(Law):
     def weights(self) -> Tensor:
         z = (self.lengths.log() - self.mean) / softplus(self.deviation)
         return -0.5 * z * z - self.lengths.log()
+
+    def slope(self, weights: Tensor) -> Tensor:
+        """Return the slope of a tail that is as long on average as what the family has behind its explicit lengths.
+
+        Its slope at the end is another: where few lengths are explicit the family may still rise there.
+        """
+        deviation = softplus(self.deviation)
+        z = (math.log(self.longest) - self.mean) / deviation
+        beyond = torch.special.log_ndtr(deviation - z) - torch.special.log_ndtr(-z)
+        mean = torch.exp(self.mean + deviation**2 / 2 + beyond) - self.longest
+        return torch.log1p(-1 / mean.clamp(min=SHORTEST_TAIL)).clamp(max=FLATTEST)
 
 
 class NegativeBinomial(Law):

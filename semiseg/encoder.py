@@ -52,11 +52,12 @@ class Block(nn.Module):
         super().__init__()
         self.norm = ChannelNorm(width)
         self.into = nn.Conv1d(width, 2 * width, kernel, padding=kernel // 2 * dilation, dilation=dilation)
+        self.drop = nn.Dropout(0.0)  # a training run sets its share
         self.out = nn.Conv1d(width, width, 1)
         nn.init.zeros_(self.out.weight)  # to begin with, a block passes on what it gets
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.out(nn.functional.glu(self.into(self.norm(x)), 1))
+        return x + self.out(self.drop(nn.functional.glu(self.into(self.norm(x)), 1)))
 
 
 class Exchange(nn.Module):

@@ -17,6 +17,8 @@ class Plan(NamedTuple):
     shape: str = "full"
     soft_masking: bool = False
     family: str = "lognormal"  # of all duration laws
+    longest: int = 256  # explicit durations, at most: every one costs time, and a tail none
+    backbone: str = ""  # folder of a language model in place of the encoder
     training: Recipe = Recipe()
     schedule: Schedule = Schedule()
     about: dict[str, Any] = {}  # noqa: RUF012 - never changed
@@ -39,12 +41,19 @@ def read(path: Path | None) -> Plan:
     for name, value in values.items():
         if name not in Plan._fields:
             raise SemisegError(f"{path}: unknown {name!r}; there are {', '.join(Plan._fields)}")
-        fields[name] = filled(path, name, SECTIONS[name], value) if name in SECTIONS else value
+        if name in SECTIONS:
+            fields[name] = filled(path, name, SECTIONS[name], value)
+        else:
+            fields[name] = fitting(path, name, value, Plan._field_defaults[name])
     plan = Plan(**fields)
     if plan.labels not in SIZES:
         raise SemisegError(f"{path}: labels: expected one of {', '.join(map(str, SIZES))}, got {plan.labels!r}")
     if plan.shape not in SHAPES:
         raise SemisegError(f"{path}: shape: expected one of {', '.join(SHAPES)}, got {plan.shape!r}")
+    if plan.family != "lognormal" and not plan.training.fit_laws:
+        raise SemisegError(f"{path}: family: {plan.family} laws begin flat: set fit_laws = true in [training]")
+    if plan.longest < 1:
+        raise SemisegError(f"{path}: longest: expected at least 1, got {plan.longest}")
     return plan
 
 
@@ -55,8 +64,13 @@ def filled(path: Path, section: str, kind: Any, values: Any) -> Any:
     for name, value in values.items():
         if name not in kind._fields:
             raise SemisegError(f"{path}: {section}: unknown {name!r}; there are {', '.join(kind._fields)}")
-        default = kind._field_defaults[name]
-        fits = isinstance(value, int | float) if type(default) is float else type(value) is type(default)
-        if not fits or (type(default) is not bool and isinstance(value, bool)):
-            raise SemisegError(f"{path}: {section}.{name}: expected {type(default).__name__}, got {value!r}")
+        fitting(path, f"{section}.{name}", value, kind._field_defaults[name])
     return kind(**values)
+
+
+def fitting(path: Path, name: str, value: Any, default: Any) -> Any:
+    """Return a value of the kind of its default."""
+    fits = isinstance(value, int | float) if type(default) is float else type(value) is type(default)
+    if not fits or (type(default) is not bool and isinstance(value, bool)):
+        raise SemisegError(f"{path}: {name}: expected {type(default).__name__}, got {value!r}")
+    return value

@@ -18,7 +18,8 @@ from .genes import Gene
 from .grammar import grammar
 from .metrics import Scores, beliefs, score
 from .recipe import Plan
-from .training import Recipe, Run, Schedule, draw, settle_seeds
+from .reliability import measure
+from .training import Recipe, Run, Schedule, Windows, batches, settle_seeds
 
 
 class Progress(NamedTuple):
@@ -52,8 +53,11 @@ def train(
     if resume and checkpoint.exists():
         state = run.resume(checkpoint)
     saved = time.monotonic()
-    while run.step < recipe.steps and state["since"] < schedule.patience:
-        loss = run.advance(draw(model, corpus.training, recipe, run.step, rank()))
+    windows = Windows(model.grammar, corpus.training, recipe, rank())
+    for batch in batches(windows, run.step, schedule.workers if run.device.type == "cuda" else 0):
+        if state["since"] >= schedule.patience:
+            break
+        loss = run.advance(batch)
         if not np.isfinite(loss):
             raise SemisegError(f"training: the loss of step {run.step} is not finite; lower the learning rate")
         validated = None
@@ -79,7 +83,7 @@ def train(
 
 def validate(run: Run, corpus: Corpus, bases: int) -> dict[str, float]:
     """Return F1 by level on the first bases of the validation sequences."""
-    return figures(score(*called(run.model, corpus, run.device, bases)))
+    return figures(score(*called(run.model, corpus, run.device, bases, posteriors=False)))
 
 
 def figures(scores: Scores) -> dict[str, float]:
@@ -88,7 +92,7 @@ def figures(scores: Scores) -> dict[str, float]:
 
 
 def called(
-    model: GeneModel, corpus: Corpus, device: torch.device | str, bases: int | None = None
+    model: GeneModel, corpus: Corpus, device: torch.device | str, bases: int | None = None, posteriors: bool = True
 ) -> tuple[list[Gene], list[Gene]]:
     """Return true and called genes of the validation sequences, up to so many bases."""
     truth: list[Gene] = []
@@ -98,7 +102,7 @@ def called(
         n = len(contig.sequence) if bases is None else min(bases, len(contig.sequence))
         if n == 0:
             break
-        calls += decode(model, contig.name, contig.sequence[:n], device)
+        calls += decode(model, contig.name, contig.sequence[:n], device, posteriors=posteriors)
         truth += [g for g in genes if g.exons[-1].end <= n]
         bases = None if bases is None else bases - n
     model.train()
@@ -116,6 +120,8 @@ def finish(corpus: Corpus, output: Path, device: torch.device | str) -> dict[str
     known = figures(before)
     if before.reliability is not None:
         known["ece_uncalibrated"] = before.reliability.ece
+    if fitted is not None:
+        known["ece"] = measure(calibration.across(belief, right), right, len(belief)).ece
     about = {**best.about, "validation": known}
     finder.save(output, finder.Finder(best.model.cpu(), fitted, about))
     return about
@@ -146,9 +152,14 @@ def from_files(
             f" {aside} genes to validate on")  # fmt: skip
     settle_seeds(plan.training)
     begin = {name: law._replace(family=plan.family, shape={} if plan.family != "lognormal" else law.shape)
-             for name, law in laws(corpus, rules).items()}  # fmt: skip
-    model = GeneModel(Config(plan.labels, plan.shape, plan.soft_masking, begin))
-    about = {"genome": genome.name, "validated_on": [c.name for c, _ in corpus.validation], **plan.about}
+             for name, law in laws(corpus, rules, plan.longest).items()}  # fmt: skip
+    model = GeneModel(Config(plan.labels, plan.shape, plan.soft_masking, begin, plan.backbone))
+    about = {
+        "genome": genome.name,
+        "validated_on": [contig.name for contig, _ in corpus.validation],
+        "depth": corpus.depth.as_json(),
+        **plan.about,
+    }
     return train(
         corpus, model, plan.training, output, about,
         schedule=plan.schedule, device=device, resume=resume, report=report if first else lambda progress: None,

@@ -15,18 +15,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from . import model_file
-from .distributed import share_gradients
+from .distributed import rank, share_gradients
 from .errors import SemisegError
 from .gene_model import GeneModel
+from .grammar import Grammar
 from .kernels import Segments, log_partition
 from .kernels.devices import moved
+from .mutation import mutate
 from .path_score import path_of, path_score
 
 UNKNOWN = -1  # label of a position about which the annotation says nothing
 LOOKS = 3  # for a window where everything is known
 STEP = 3  # windows begin at one position modulo the codon
+BASES = np.frombuffer(b"ACGT", np.uint8)
+LOWER = np.uint8(0x20)  # the bit of a letter's case
 
 
 class Recipe(NamedTuple):
@@ -41,6 +46,10 @@ class Recipe(NamedTuple):
     clip: float = 1.0
     average: float = 0.998  # of the weights that are validated and kept
     genes: float = 0.7  # share of windows around a gene; the others are anywhere
+    fit_laws: bool = False  # else duration laws stay as the annotation's lengths have them
+    dropout: float = 0.0
+    mutate: float = 0.0  # share of windows that are changed as evolution might
+    composition: float = 0.0  # spread of the GC that they change towards
     seed: int = 0
     deterministic: bool = False
 
@@ -52,6 +61,7 @@ class Schedule(NamedTuple):
     patience: int = 8  # validations without a better gene F1 before the run ends
     checkpoint: float = 120.0  # seconds between checkpoints
     bases: int = 3_000_000  # of the validation sequences, at most: the rest waits for the end
+    workers: int = 4  # processes that draw windows for a GPU
 
 
 class Strip(NamedTuple):
@@ -75,7 +85,7 @@ class Batch(NamedTuple):
     path: Segments | None  # where everything is known
 
 
-def draw(model: GeneModel, strips: list[Strip], recipe: Recipe, step: int, rank: int = 0) -> Batch:
+def draw(grammar: Grammar, strips: list[Strip], recipe: Recipe, step: int, rank: int = 0) -> Batch:
     """Return the windows of a step: around genes, or anywhere, by contigs' lengths.
 
     A window with something unknown costs another pass over all of them, so others are looked at first.
@@ -104,10 +114,36 @@ def draw(model: GeneModel, strips: list[Strip], recipe: Recipe, step: int, rank:
             part = slice(at, at + recipe.window)
             if not (strip.labels[part] == UNKNOWN).any():
                 break
-        windows.append((strip.letters[part], strip.labels[part], *model.grammar.masks(strip.codes[part], at)))
+        seen, codes = strip.letters[part], strip.codes[part]
+        if rng.random() < recipe.mutate:
+            codes = codes.copy()
+            mutate(codes, strip.labels[part], at, grammar, rng, recipe.composition)
+            seen = np.where(codes < len(BASES), BASES[codes % len(BASES)] | (seen & LOWER), seen)
+        windows.append((seen, strip.labels[part], *grammar.masks(codes, at)))
     letters, labels, forbidden, impossible = (torch.from_numpy(np.stack(x)) for x in zip(*windows, strict=True))
     path = None if bool((labels == UNKNOWN).any()) else path_of(labels.numpy())
     return Batch(letters, labels.long(), forbidden, impossible, origin, path)
+
+
+class Windows(Dataset):
+    """The batches of a run, by step."""
+
+    def __init__(self, grammar: Grammar, strips: list[Strip], recipe: Recipe, rank: int = 0):
+        self.grammar, self.strips, self.recipe, self.rank = grammar, strips, recipe, rank
+
+    def __getitem__(self, step: int) -> Batch:
+        return draw(self.grammar, self.strips, self.recipe, step, self.rank)
+
+
+def batches(windows: Windows, first: int, workers: int) -> Iterator[Batch]:
+    """Yield batches from a step on, drawn ahead by other processes where there are some."""
+    # a generator of its own: the loader would draw a seed from torch's, and a resumed run would then differ
+    return iter(
+        DataLoader(
+            windows, batch_size=None, sampler=range(first, windows.recipe.steps), num_workers=workers,
+            prefetch_factor=4 if workers else None, generator=torch.Generator(),
+        )
+    )  # fmt: skip
 
 
 class Loss(nn.Module):
@@ -135,6 +171,10 @@ class Run:
     def __init__(self, model: GeneModel, recipe: Recipe, device: torch.device | str = "cpu"):
         self.recipe, self.device, self.step = recipe, torch.device(device), 0
         self.model = model.to(self.device)
+        for module in self.model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = recipe.dropout
+        self.model.laws.requires_grad_(recipe.fit_laws)
         self.loss: nn.Module = Loss(self.model)
         self.average = {name: x.detach().clone() for name, x in self.model.named_parameters()}
         weights = [p for p in model.parameters() if p.ndim > 1]
@@ -151,12 +191,15 @@ class Run:
 
     def advance(self, batch: Batch) -> float:
         """Do one step and return its loss."""
+        # a run that was resumed drops the same
+        torch.manual_seed(int(np.random.SeedSequence([self.recipe.seed, self.step, rank()]).generate_state(1)[0]))
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate()
         self.optimiser.zero_grad(set_to_none=True)
-        with self.precision():
-            loss = self.loss(moved(batch, self.device))
-        loss.backward()
+        with self.convolutions():
+            with self.precision():
+                loss = self.loss(moved(batch, self.device))
+            loss.backward()
         share_gradients(self.model)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         if bool(norm.isfinite()):  # a step that would spoil the weights is left out
@@ -171,6 +214,11 @@ class Run:
     def precision(self) -> AbstractContextManager[Any]:
         """bfloat16 where the device is built for it; the potentials are float32 again."""
         return torch.autocast("cuda", torch.bfloat16) if self.device.type == "cuda" else nullcontext()
+
+    def convolutions(self) -> AbstractContextManager[Any]:
+        """Windows are of one size: the quickest way to convolve them is worth looking for."""
+        fixed = self.recipe.deterministic
+        return torch.backends.cudnn.flags(enabled=True, benchmark=not fixed, deterministic=fixed)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

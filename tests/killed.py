@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from planted import planted, strip, tiny_model
 
 from semiseg import corpus, trainer
+from semiseg.depth import Depth
 from semiseg.training import Recipe, Schedule
 
 RECIPE = Recipe(window=300, batch=1, steps=8, warm_up=2, rate=1e-2, deterministic=True)
@@ -19,7 +20,7 @@ SCHEDULE = Schedule(validate=4, checkpoint=0.0)
 def main() -> None:
     folder, kill = Path(sys.argv[1]), int(sys.argv[2])
     model = tiny_model(RECIPE)
-    known = corpus.Corpus([strip(4000)], [planted(2500, 3, "two")], {}, 4, [])
+    known = corpus.Corpus([strip(4000)], [planted(2500, 3, "two")], {}, 4, Depth(0.2, 0.8, 0.2, 0.8), [])
 
     def report(progress: trainer.Progress) -> None:
         if progress.step == kill:

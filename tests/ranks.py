@@ -22,7 +22,7 @@ def main() -> None:
         run, known = Run(tiny_model(RECIPE), RECIPE, device), [strip(4000)]
         rank, windows = dist.get_rank(), sha256()
         for _ in range(3):
-            batch = draw(run.model, known, RECIPE, run.step, rank)
+            batch = draw(run.model.grammar, known, RECIPE, run.step, rank)
             windows.update(batch.letters.numpy().tobytes())
             run.advance(batch)
         weights = sha256()

@@ -58,11 +58,22 @@ def test_a_law_learns_lengths(name):
 
 
 def test_the_tail_goes_on_as_the_family_ends():
-    law = family("lognormal", 200, mean=4.0, deviation=0.5)
-    longer = family("lognormal", 201, mean=4.0, deviation=0.5)
+    law = family("negative-binomial", 200, mean=60.0)
+    longer = family("negative-binomial", 201, mean=60.0)
     x, tail = (y.detach() for y in law())
     y = longer()[0].detach()
     assert float(x[-1] + tail) == pytest.approx(float(y[-1]), abs=0.01)
+
+
+@pytest.mark.parametrize("longest", [20, 60, 200, 1000])  # before, at and behind the peak
+def test_a_lognormal_tail_is_as_long_as_what_it_stands_for(longest):
+    seen = torch.distributions.LogNormal(4.0, 0.5).sample((2_000_000,))
+    beyond = seen[seen > longest] - longest
+    tail = family("lognormal", longest, mean=4.0, deviation=0.5)()[1].detach()
+    if len(beyond) > 1000:
+        assert float(1 / -torch.expm1(tail)) == pytest.approx(float(beyond.mean()), rel=0.1)
+    else:
+        assert -1 < float(tail) < -1e-3
 
 
 def test_laws_side_by_side_are_potentials():

@@ -111,9 +111,9 @@ def test_what_is_no_recipe(tmp_path, text, message):
 
 
 def test_a_recipe_fills_in_what_it_leaves_out(tmp_path):
-    (tmp_path / "r.toml").write_text("family = 'spline'\n[training]\nsteps = 7\nrate = 1\n")
+    (tmp_path / "r.toml").write_text("family = 'spline'\n[training]\nfit_laws = true\nsteps = 7\nrate = 1\n")
     plan = recipe.read(tmp_path / "r.toml")
-    assert plan == recipe.Plan(family="spline", training=recipe.Recipe(steps=7, rate=1))
+    assert plan == recipe.Plan(family="spline", training=recipe.Recipe(steps=7, rate=1, fit_laws=True))
 
 
 def test_calibration_rises_and_says_what_was_right():

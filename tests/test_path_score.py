@@ -20,7 +20,7 @@ def test_windows_of_genes(tiny, window):  # noqa: F811
     """Whole segments, cut ones, and single ones that fill the window, shorter and longer than the explicit lengths."""
     torch.manual_seed(0)
     model = GeneModel(tiny)
-    batch = draw(model, [strip()], Recipe(window=window, batch=12, seed=1), 0)
+    batch = draw(model.grammar, [strip()], Recipe(window=window, batch=12, seed=1), 0)
     p = model(batch.letters, batch.forbidden, batch.impossible, batch.origin)
     path = path_of(batch.labels.numpy())
     parameters = [x for x in model.parameters() if x.requires_grad]

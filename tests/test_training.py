@@ -16,9 +16,11 @@ from semiseg.errors import SemisegError
 from semiseg.gene_model import GeneModel, config_of
 from semiseg.grammar import grammar
 from semiseg.kernels import log_partition, viterbi
-from semiseg.training import UNKNOWN, Loss, Recipe, Run, Schedule, draw, settle_seeds
+from semiseg.training import UNKNOWN, Loss, Recipe, Run, Schedule, Windows, batches, draw, settle_seeds
 
-RECIPE = Recipe(window=600, batch=2, steps=6, warm_up=2, rate=1e-2, deterministic=True)
+RECIPE = Recipe(
+    window=600, batch=2, steps=6, warm_up=2, rate=1e-2, dropout=0.1, mutate=0.5, composition=0.1, deterministic=True
+)
 
 
 @pytest.fixture(autouse=True)
@@ -56,26 +58,35 @@ def test_labels_are_where_the_genes_are():
 def test_a_step_is_drawn_by_its_number(tiny, strips):  # noqa: F811
     model = fresh(tiny)
     first, again, later, other = (
-        draw(model, strips, RECIPE, step, rank) for step, rank in ((3, 0), (3, 0), (4, 0), (3, 1))
+        draw(model.grammar, strips, RECIPE, step, rank) for step, rank in ((3, 0), (3, 0), (4, 0), (3, 1))
     )
     assert all(torch.equal(a, b) for a, b in zip(first[:4], again[:4], strict=True))
     assert not torch.equal(first.letters, later.letters)
     assert not torch.equal(first.letters, other.letters)
-    assert {draw(model, strips, RECIPE, step).origin for step in range(20)} == {0, 1, 2}
+    assert {draw(model.grammar, strips, RECIPE, step).origin for step in range(20)} == {0, 1, 2}
+
+
+def test_a_loader_gives_what_a_draw_gives(strips):
+    for workers in (0, 2):
+        for step, batch in enumerate(batches(Windows(grammar(37), strips, RECIPE), 3, workers), start=3):
+            assert all(
+                torch.equal(a, b) for a, b in zip(batch[:4], draw(grammar(37), strips, RECIPE, step)[:4], strict=True)
+            )
+        assert step == RECIPE.steps - 1
 
 
 def test_windows_carry_their_phase(tiny, strips):  # noqa: F811
     """The truth is possible under the masks of every window, and unlikely only by the model's ignorance."""
     model = fresh(tiny)
     for step in range(6):
-        batch = draw(model, strips, RECIPE, step)
+        batch = draw(model.grammar, strips, RECIPE, step)
         here = torch.gather(batch.forbidden, 2, batch.labels.clamp(min=0)[..., None])
         assert not bool(here.any())
         assert 0 < float(Loss(model)(batch).detach()) < 1
 
 
 def test_a_window_without_knowledge_costs_nothing(tiny, strips):  # noqa: F811
-    batch = draw(fresh(tiny), strips, RECIPE, 0)
+    batch = draw(fresh(tiny).grammar, strips, RECIPE, 0)
     assert (
         float(Loss(fresh(tiny))(batch._replace(labels=torch.full_like(batch.labels, UNKNOWN), path=None)).detach()) == 0
     )
@@ -84,7 +95,7 @@ def test_a_window_without_knowledge_costs_nothing(tiny, strips):  # noqa: F811
 def test_the_loss_is_that_of_the_path(tiny, strips):  # noqa: F811
     """Fully labelled, the known part has one segmentation: its log Z is its score."""
     model = fresh(tiny)
-    batch = draw(model, strips, RECIPE, 1)
+    batch = draw(model.grammar, strips, RECIPE, 1)
     p = model(batch.letters, batch.forbidden, batch.impossible, batch.origin)
     wrong = batch.labels[..., None] != torch.arange(p.emissions.shape[-1])
     known = p._replace(emissions=p.emissions.detach().masked_fill(wrong, -torch.inf))
@@ -94,7 +105,7 @@ def test_the_loss_is_that_of_the_path(tiny, strips):  # noqa: F811
 
 
 def test_low_precision_ends_with_the_encoder(tiny, strips):  # noqa: F811
-    model, batch = fresh(tiny), draw(fresh(tiny), strips, RECIPE, 0)
+    model, batch = fresh(tiny), draw(fresh(tiny).grammar, strips, RECIPE, 0)
     with torch.no_grad():
         seen = 10 * torch.randn(2, 2, 12, RECIPE.window)
         plain = model.potentials(seen, batch.forbidden, batch.impossible)
@@ -108,21 +119,21 @@ def test_low_precision_ends_with_the_encoder(tiny, strips):  # noqa: F811
 
 def test_training_lowers_the_loss(tiny, strips):  # noqa: F811
     run = Run(fresh(tiny), RECIPE._replace(steps=40))
-    losses = [run.advance(draw(run.model, strips, run.recipe, run.step)) for _ in range(40)]
+    losses = [run.advance(draw(run.model.grammar, strips, run.recipe, run.step)) for _ in range(40)]
     assert np.mean(losses[-8:]) < 0.6 * np.mean(losses[:8])
 
 
 def test_a_killed_run_goes_on_bit_for_bit(tiny, strips, tmp_path):  # noqa: F811
     whole = Run(fresh(tiny), RECIPE)
-    losses = [whole.advance(draw(whole.model, strips, RECIPE, whole.step)) for _ in range(6)]
+    losses = [whole.advance(draw(whole.model.grammar, strips, RECIPE, whole.step)) for _ in range(6)]
     first = Run(fresh(tiny), RECIPE)
     for _ in range(3):
-        first.advance(draw(first.model, strips, RECIPE, first.step))
+        first.advance(draw(first.model.grammar, strips, RECIPE, first.step))
     first.save(tmp_path / "checkpoint", {"best": 0.5, "since": 2})
     torch.manual_seed(99)
     second = Run(GeneModel(tiny), RECIPE)
     assert second.resume(tmp_path / "checkpoint") == {"best": 0.5, "since": 2}
-    assert [second.advance(draw(second.model, strips, RECIPE, second.step)) for _ in range(3)] == losses[3:]
+    assert [second.advance(draw(second.model.grammar, strips, RECIPE, second.step)) for _ in range(3)] == losses[3:]
     for (name, a), (_, b) in zip(whole.tensors(), second.tensors(), strict=True):
         assert torch.equal(a, b), name
 
@@ -135,7 +146,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(tiny, tmp_path):  # noqa: F81
 
 def test_the_average_stands_in_only_for_a_while(tiny, strips):  # noqa: F811
     run = Run(fresh(tiny), RECIPE)
-    run.advance(draw(run.model, strips, RECIPE, 0))
+    run.advance(draw(run.model.grammar, strips, RECIPE, 0))
     before = {name: x.detach().clone() for name, x in run.model.named_parameters()}
     with run.averaged():
         assert any(not torch.equal(x, before[name]) for name, x in run.model.named_parameters())
