@@ -1,12 +1,8 @@
 """`semiseg train`"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
-
-if TYPE_CHECKING:
-    from semiseg.trainer import Progress
 
 
 @click.command()
@@ -17,8 +13,16 @@ if TYPE_CHECKING:
 @click.option("--val", multiple=True, metavar="NAME", help="A sequence to validate on; may be given several times.")
 @click.option("--resume", is_flag=True, help="Go on from OUTPUT.checkpoint where it is there.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--logs", type=click.Path(path_type=Path), help="A folder to write figures into, for TensorBoard.")
 def command(
-    genome: Path, annotation: Path, output: Path, config: Path | None, val: tuple[str, ...], resume: bool, device: str
+    genome: Path,
+    annotation: Path,
+    output: Path,
+    config: Path | None,
+    val: tuple[str, ...],
+    resume: bool,
+    device: str,
+    logs: Path | None,
 ) -> None:
     """Train a gene finder on GENOME (FASTA) and ANNOTATION (GFF3, GTF or GenBank).
 
@@ -28,21 +32,13 @@ def command(
     from semiseg import recipe, trainer
     from semiseg.distributed import joined
 
-    with joined(device) as there:
+    from .train_progress import reporting
+
+    with joined(device) as there, reporting(logs) as report:
         known = trainer.from_files(
             genome, annotation, output, recipe.read(config), val, resume=resume, device=there,
-            say=lambda text: click.echo(text, err=True), report=show,
+            say=lambda text: click.echo(text, err=True), report=report,
         )  # fmt: skip
     if known:
         figures = "  ".join(f"{name} {value:.4f}" for name, value in known.get("validation", {}).items())
         click.echo(f"{output}: {figures}", err=True)
-
-
-def show(progress: "Progress") -> None:
-    """Write where the run stands, at validations and now and then in between."""
-    line = f"step {progress.step}/{progress.steps}  loss {progress.loss:.4f}"
-    if progress.validated is not None:
-        figures = "  ".join(f"{level} F1 {value:.3f}" for level, value in progress.validated.items())
-        click.echo(f"{line}  {figures}  best {progress.best:.3f}", err=True)
-    elif progress.step % 50 == 0:
-        click.echo(line, err=True)

@@ -1,0 +1,137 @@
+"""Gene finding next to AUGUSTUS on one region: both call genes there, and both are scored against the annotation.
+
+`augustus.py GENOME ANNOTATION --region NAME[:from-to] --species S --model FILE`; genes that are not wholly inside the
+region are no truth. AUGUSTUS is to be on PATH (Debian: augustus, augustus-data).
+"""
+
+import argparse
+import csv
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from measure import machine
+from record import RESULTS, Row, record, show
+
+from semiseg import SemisegError, __version__
+from semiseg.formats.annotation import read_annotation
+from semiseg.formats.fasta import Contig, read_fasta
+from semiseg.genes import Gene
+from semiseg.metrics import score
+
+# Its default cuts the stop codon off the last exon for some species; annotation has it inside.
+OPTIONS = ("--softmasking=0", "--UTR=off", "--sample=100", "--gff3=on", "--stopCodonExcludedFromCDS=false")
+
+
+def main() -> None:
+    """Cut, call, score, record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("genome", type=Path, help="FASTA, plain or compressed")
+    parser.add_argument("annotation", type=Path, help="GFF3, GTF or GenBank")
+    parser.add_argument("--region", required=True, metavar="NAME[:from-to]", help="0-based, half-open")
+    parser.add_argument("--species", required=True, help="AUGUSTUS's name of its parameters")
+    parser.add_argument("--model", required=True, help="as `semiseg decode` takes it")
+    parser.add_argument("--into", type=Path, default=RESULTS / "augustus.csv", help="the CSV that rows are added to")
+    options = parser.parse_args()
+    if options.into.suffix != ".csv":
+        parser.error(f"--into: expected a name that ends in .csv, got {options.into}")
+    if shutil.which("augustus") is None:
+        sys.exit("augustus is not on PATH: apt-get install augustus augustus-data")
+    try:
+        rows = compare(options.genome, options.annotation, options.region, options.species, options.model)
+    except SemisegError as error:
+        sys.exit(str(error))
+    for row in rows:
+        print(show(row))
+    before: list[Row] = []
+    if options.into.exists():
+        with options.into.open(newline="") as file:
+            before = list(csv.DictReader(file))
+    record(options.into.stem, {}, [*before, *rows], options.into.parent)
+
+
+def compare(genome: Path, annotation: Path, region: str, species: str, model: str) -> list[Row]:
+    """A row per program."""
+    contig, truth = cut(genome, annotation, region)
+    here = machine()
+    rows: list[Row] = []
+    with TemporaryDirectory() as folder:
+        fasta = Path(folder, "region.fa")
+        fasta.write_bytes(b">%s\n%s\n" % (contig.name.encode(), contig.sequence.tobytes()))
+        ours = [sys.executable, "-m", "semiseg.cli.main"]
+        programs = {
+            "augustus": ["augustus", f"--species={species}", *OPTIONS, fasta],
+            "semiseg": [*ours, "decode", fasta, "--model", model, "--format", "gff3"],
+        }
+        for program, command in programs.items():
+            calls = Path(folder, f"{program}.gff3")
+            calls.write_text(output(command))
+            scores = score(truth, [transcript.gene for transcript in read_annotation(calls).transcripts])
+            rows.append(
+                {
+                    "species": species,
+                    "region": region,
+                    "bases": len(contig.sequence),
+                    "true_genes": scores.gene.true,
+                    "program": program,
+                    "version": augustus_version() if program == "augustus" else __version__,
+                    "model": species if program == "augustus" else Path(model).name,
+                    "nucleotide_f1": scores.nucleotide.f1,
+                    "exon_f1": scores.exon.f1,
+                    "gene_f1": scores.gene.f1,
+                    "exon_ece": "" if scores.reliability is None else scores.reliability.ece,
+                    "date": here["date"],
+                    "revision": here["semiseg"],
+                }
+            )
+    return rows
+
+
+def cut(genome: Path, annotation: Path, region: str) -> tuple[Contig, list[Gene]]:
+    """The region as a sequence of its own, and the genes that lie wholly inside, with its positions."""
+    found = re.fullmatch(r"(.+):(\d+)-(\d+)", region)
+    name = found[1] if found else region
+    contig = next((contig for contig in read_fasta(genome) if contig.name == name), None)
+    if contig is None:
+        raise SemisegError(f"{genome}: no sequence named {name}")
+    low, high = (int(found[2]), int(found[3])) if found else (0, len(contig.sequence))
+    if not low < high <= len(contig.sequence):
+        raise SemisegError(f"--region: expected positions 0 <= from < to <= {len(contig.sequence)}, got {region}")
+    truth = [
+        moved(transcript.gene, -low)
+        for transcript in read_annotation(annotation).transcripts
+        if transcript.gene.contig == name
+        and low <= transcript.gene.exons[0].start
+        and transcript.gene.exons[-1].end <= high
+    ]
+    if not truth:
+        raise SemisegError(f"{annotation}: no gene wholly inside {region}")
+    return Contig(name, contig.sequence[low:high]), truth
+
+
+def moved(gene: Gene, by: int) -> Gene:
+    """The gene at other positions."""
+    return gene._replace(exons=tuple(exon._replace(start=exon.start + by, end=exon.end + by) for exon in gene.exons))
+
+
+def output(command: list[str | Path]) -> str:
+    """What a program prints."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = " ".join((done.stderr or done.stdout).split())
+        raise SemisegError(f"{Path(command[0]).name}: exit status {done.returncode}: {said}")
+    return done.stdout
+
+
+def augustus_version() -> str:
+    """AUGUSTUS's version, from the first line that it prints of itself."""
+    done = subprocess.run(["augustus", "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"\((.+?)\)", done.stdout + done.stderr)
+    return found[1] if found else ""
+
+
+if __name__ == "__main__":
+    main()
