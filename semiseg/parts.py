@@ -27,20 +27,20 @@ class Part(NamedTuple):
     aside: bool  # to validate on
 
 
-def parse(text: str, contigs: Mapping[str, Contig]) -> Region:
+def parse(text: str, contigs: Mapping[str, Contig], option: str = "--val") -> Region:
     """Return the region of `name` or `name:from-to`, 1-based and inclusive as in samtools."""
     if text in contigs:
         return Region(text, 0, len(contigs[text].sequence))
     name, _, span = text.rpartition(":")
     if name not in contigs:
-        raise SemisegError(f"--val: no sequence named {name or text}; there are {', '.join(list(contigs)[:10])}")
+        raise SemisegError(f"{option}: no sequence named {name or text}; there are {', '.join(list(contigs)[:10])}")
     first, dash, last = span.replace(",", "").partition("-")
     length = len(contigs[name].sequence)
     if not first.isdecimal() or not (last.isdecimal() if dash and last else not last):
-        raise SemisegError(f"--val: expected NAME or NAME:FROM-TO, got {text!r}")
+        raise SemisegError(f"{option}: expected NAME or NAME:FROM-TO, got {text!r}")
     start, end = int(first) - 1, min(int(last), length) if last else length
     if not 0 <= start < end:
-        raise SemisegError(f"--val: {text} is empty: {name} has {length} bases")
+        raise SemisegError(f"{option}: {text} is empty: {name} has {length} bases")
     return Region(name, start, end)
 
 

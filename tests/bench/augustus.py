@@ -21,6 +21,7 @@ from semiseg.formats.annotation import read_annotation
 from semiseg.formats.fasta import Contig, read_fasta
 from semiseg.genes import Gene
 from semiseg.metrics import score
+from semiseg.parts import parse, part_of
 
 # Its default cuts the stop codon off the last exon for some species; annotation has it inside.
 OPTIONS = ("--softmasking=0", "--UTR=off", "--sample=100", "--gff3=on", "--stopCodonExcludedFromCDS=false")
@@ -31,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("genome", type=Path, help="FASTA, plain or compressed")
     parser.add_argument("annotation", type=Path, help="GFF3, GTF or GenBank")
-    parser.add_argument("--region", required=True, metavar="NAME[:from-to]", help="0-based, half-open")
+    parser.add_argument("--region", required=True, metavar="NAME[:from-to]", help="1-based, inclusive")
     parser.add_argument("--species", required=True, help="AUGUSTUS's name of its parameters")
     parser.add_argument("--model", required=True, help="as `semiseg decode` takes it")
     parser.add_argument("--into", type=Path, default=RESULTS / "augustus.csv", help="the CSV that rows are added to")
@@ -92,29 +93,13 @@ def compare(genome: Path, annotation: Path, region: str, species: str, model: st
 
 def cut(genome: Path, annotation: Path, region: str) -> tuple[Contig, list[Gene]]:
     """The region as a sequence of its own, and the genes that lie wholly inside, with its positions."""
-    found = re.fullmatch(r"(.+):(\d+)-(\d+)", region)
-    name = found[1] if found else region
-    contig = next((contig for contig in read_fasta(genome) if contig.name == name), None)
-    if contig is None:
-        raise SemisegError(f"{genome}: no sequence named {name}")
-    low, high = (int(found[2]), int(found[3])) if found else (0, len(contig.sequence))
-    if not low < high <= len(contig.sequence):
-        raise SemisegError(f"--region: expected positions 0 <= from < to <= {len(contig.sequence)}, got {region}")
-    truth = [
-        moved(transcript.gene, -low)
-        for transcript in read_annotation(annotation).transcripts
-        if transcript.gene.contig == name
-        and low <= transcript.gene.exons[0].start
-        and transcript.gene.exons[-1].end <= high
-    ]
-    if not truth:
+    contigs = {contig.name: contig for contig in read_fasta(genome)}
+    name, start, end = parse(region, contigs, "--region")
+    genes = [t.gene for t in read_annotation(annotation).transcripts if t.gene.contig == name]
+    part = part_of(contigs[name], genes, [], start, end, aside=True)
+    if not part.genes:
         raise SemisegError(f"{annotation}: no gene wholly inside {region}")
-    return Contig(name, contig.sequence[low:high]), truth
-
-
-def moved(gene: Gene, by: int) -> Gene:
-    """The gene at other positions."""
-    return gene._replace(exons=tuple(exon._replace(start=exon.start + by, end=exon.end + by) for exon in gene.exons))
+    return part.contig, part.genes
 
 
 def output(command: list[str | Path]) -> str:
