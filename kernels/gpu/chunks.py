@@ -6,6 +6,7 @@ backward passes are runs of one launch.
 
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from .plan import Plan
 from .states import States, load, new_pool, scores_dtype, unload
 from .tiles import FLOOR, LOG2E, NEVER
 
+Number = TypeVar("Number", int, NDArray)
 SLACK = 4 * ENOUGH * LOG2E  # a span of it is at most ENOUGH of total variation
 
 
@@ -305,7 +307,7 @@ class Chunks:
         never = torch.full_like(entry, NEVER)
         return States(never, entry, entry.new_empty(len(entry), 0, C), never)
 
-    def place(self, way: int, chunk: int) -> int:
+    def place(self, way: int, chunk: Number) -> Number:
         """Return where a chunk's states stand in `starts` and `ends`."""
         return way * self.count + chunk
 

@@ -17,7 +17,7 @@ from ..cpu.directions import Direction, State
 from ..cpu.posteriors import Panel
 from ..resolve import Sequence
 from .advance import Rows
-from .smoother import Smoother, host_state
+from .smoother import Smoother, host_state, in_nats
 from .tiles import FLOOR, LOG2E
 
 
@@ -55,7 +55,7 @@ class FetchedChunks:
         place = c.place(way, at)
         direction = self.directions[way]
         position = t if way == 0 else direction.length - t
-        return host_state(direction, (c.starts if begins else c.ends).at(slice(place, place + 1)), position)
+        return host_state(direction, in_nats((c.starts if begins else c.ends).at(place)), position)
 
     def last(self) -> State:
         """Return the forward state at the end of the item."""

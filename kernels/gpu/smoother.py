@@ -1,16 +1,18 @@
 """All posteriors of a batch: settle both directions, then combine them, group by group where memory is short."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..cpu.batch import Options
 from ..cpu.directions import Direction, State
 from ..cpu.hidden import Edge, edge_counts, edge_rows
-from ..cpu.posteriors import Counts
+from ..cpu.threads import pool
 from ..edges import virtual_phases
 from ..resolve import Layout, Leaves
 from ..results import Report
@@ -86,6 +88,7 @@ class Smoother:
 
     def __init__(self, leaves: Leaves, layout: Layout, options: Options, memory: int | None, calls: bool = False):
         self.leaves, self.layout = leaves, layout
+        self.pool = pool(options.threads)
         self.small = bare(leaves)
         x = law_and_grammar(self.small, layout)
         self.plan = plan_for(x, layout, leaves.emissions.device, 2, options, memory)
@@ -218,38 +221,36 @@ class Smoother:
         if "censored" in (self.batch.x.left, self.batch.x.right):
             self.check()
         for way, edge in enumerate((self.batch.x.left, self.batch.x.right)):
-            for item in range(len(counts)) if edge == "censored" else ():
-                found: Counts = edge_counts(self.edge(item, way), way)
-                counts[item, : len(found.durations)] += sent(found.durations, counts.device)
-                steps[item] += sent(found.tail_steps, counts.device)
+            if edge == "censored":
+                found = list(self.pool.map(partial(edge_counts, way=way), self.edges(way)))
+                hidden = np.stack([x.durations for x in found])
+                counts[:, : hidden.shape[1]] += sent(hidden, counts.device)
+                steps += sent(np.stack([x.tail_steps for x in found]), counts.device)
         return sums._replace(durations=counts, tail_steps=steps)
 
     def first(self) -> Tensor:
         """Return (B, P, C) gradients of the weights of virtual starts at a censored left edge."""
         x, out = self.batch.x, []
-        for item in range(len(self.batch.lengths)):
-            entry, ring, folded = edge_rows(self.edge(item, 0))
+        for edge in self.edges(0):
+            entry, ring, folded = edge_rows(edge)
             own = virtual_phases(ring, folded, x.first, x.longest, x.tail, x.period, x.origin)
             own[x.origin % len(own)] += entry
             out.append(own)
         return sent(np.stack(out), self.batch.device)
 
-    def edge(self, item: int, way: int) -> Edge:
-        """Return both directions at one end of an item, on the host."""
+    def edges(self, way: int) -> Iterator[Edge]:
+        """Yield both directions at one end of every item, on the host; states come there in one piece."""
         c = self.chunks
-        mine = np.flatnonzero(c.item == item)
-        chunk = int(mine[0] if way == 0 else mine[-1])
-        x = law_and_grammar(self.small, self.layout, item, self.batch.lengths[item])
-        directions = Direction(x), Direction(x, reverse=True)
-        here, there = c.place(way, chunk), c.place(1 - way, chunk)
-        z = (self.left if way == 0 else self.right)[chunk]
-        return Edge(
-            directions[way],
-            directions[1 - way],
-            host_state(directions[way], c.starts.at(slice(here, here + 1)), 0),
-            host_state(directions[1 - way], c.ends.at(slice(there, there + 1)), self.batch.lengths[item]),
-            float(z) / LOG2E,
-        )
+        chunks = np.flatnonzero(c.outer[way])  # one an item, in order
+        at = [sent(c.place(w, chunks), self.batch.device) for w in (way, 1 - way)]
+        starts, ends = in_nats(c.starts.at(at[0])), in_nats(c.ends.at(at[1]))
+        z = (self.left, self.right)[way].cpu().numpy()[chunks] / LOG2E
+        for item, length in enumerate(self.batch.lengths):
+            x = law_and_grammar(self.small, self.layout, item, length)
+            directions = Direction(x), Direction(x, reverse=True)
+            here, there = directions[way], directions[1 - way]
+            start, end = ([x[item] for x in fields] for fields in (starts, ends))
+            yield Edge(here, there, host_state(here, start, 0), host_state(there, end, length), float(z[item]))
 
     def report(self, closing: Tensor | None) -> Report:
         s = self.chunks.settled
@@ -257,9 +258,14 @@ class Smoother:
         return Report(self.chunks.count, s.rounds, s.repaired, s.gap, s.certificate, error)
 
 
-def host_state(direction: Direction, states: States, position: int) -> State:
-    """Return one state as the CPU's recursion has it, in nats."""
-    alpha, entry, open_, _ = (torch.where(x[0] > FLOOR, x[0] / LOG2E, -torch.inf).cpu().numpy() for x in states)
+def in_nats(states: States) -> list[NDArray]:
+    """Return the fields of states on the host, in nats."""
+    return [torch.where(x > FLOOR, x / LOG2E, -torch.inf).cpu().numpy() for x in states]
+
+
+def host_state(direction: Direction, fields: list[NDArray], position: int) -> State:
+    """Return one state that is `in_nats` as the CPU's recursion has it."""
+    alpha, entry, open_, _ = fields
     if len(open_) == 0:  # one piece between exact ends: there nothing is open
         open_ = np.full((direction.ring + int(direction.x.period.max()), len(alpha)), -np.inf)
     C = len(alpha)

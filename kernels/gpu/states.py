@@ -33,7 +33,7 @@ class States(NamedTuple):
     open: Tensor  # (n, K + folds, C) open segments by age 1.., behind K_c the folded rows
     first: Tensor  # (n, C) max semiring: a first segment cut by a censored start
 
-    def at(self, index: Tensor | slice) -> "States":
+    def at(self, index: Tensor | slice | int) -> "States":
         """Return some of the states."""
         return States(*(x[index] for x in self))
 
