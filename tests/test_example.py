@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from semiseg.bundled import DEFAULT
+from semiseg.finder import find_genes
 from semiseg.formats.annotation import read_annotation
 from semiseg.formats.fasta import read_fasta
 from semiseg.grammar import grammar
-from semiseg.metrics import introns
+from semiseg.metrics import introns, score
 from semiseg.sites import complement, encode
 
 FOLDER = Path(__file__).resolve().parents[1] / "example_data"
@@ -92,3 +94,18 @@ def test_the_statistics_hold_weights_only():
         assert len(real[f"{kind}_chain"]) == 4**4
     rows = [row for chain in real["coding_chain"] for row in chain]
     assert all(min(row) >= 1 and sum(row) == pytest.approx(1000, abs=4) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("model", "contig", "least"), [("compact-eukaryote-compact", "sim1", 0.55), (DEFAULT, "sim2", 0.6)]
+)
+def test_the_bundled_models_find_most_genes(tmp_path, contigs, genes, model, contig, least):
+    """The default model on the smaller contig, its variant for CPUs on the larger one."""
+    fasta, calls = tmp_path / "one.fa", tmp_path / "calls.gff3"
+    fasta.write_bytes(b">%s\n%s\n" % (contig.encode(), contigs[contig].tobytes()))
+    with calls.open("w") as stream:
+        find_genes(fasta, model, "gff3", stream)
+    called = [transcript.gene for transcript in read_annotation(calls).transcripts]
+    found = score([gene for gene in genes if gene.contig == contig], called)
+    assert found.gene.f1 > least
+    assert found.nucleotide.f1 > 0.97
