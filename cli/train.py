@@ -10,7 +10,7 @@ import click
 @click.argument("annotation", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The model file to write.")
 @click.option("--config", type=click.Path(path_type=Path), help="A recipe in TOML.")
-@click.option("--val", multiple=True, metavar="NAME", help="A sequence to validate on; may be given several times.")
+@click.option("--val", multiple=True, metavar="NAME[:FROM-TO]", help="What to validate on; may be given several times.")
 @click.option("--resume", is_flag=True, help="Go on from OUTPUT.checkpoint where it is there.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--logs", type=click.Path(path_type=Path), help="A folder to write figures into, for TensorBoard.")
