@@ -23,7 +23,8 @@ def run(command: click.Command, args: Sequence[str] | None = None) -> int:
         silence()
         return 1
     except OSError as error:
-        click.echo(f"semiseg: cannot write: {error.strerror}", err=True)
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"semiseg: {where}cannot write: {error.strerror}", err=True)
         silence()
         return 1
     except (SemisegError, ValueError) as error:

@@ -42,3 +42,5 @@ def command(
     if known:
         figures = "  ".join(f"{name} {value:.4f}" for name, value in known.get("validation", {}).items())
         click.echo(f"{output}: {figures}", err=True)
+        if "ece" not in known.get("validation", {}):
+            click.echo("semiseg: warning: too few exons were called to calibrate, or to judge calibration", err=True)

@@ -120,7 +120,7 @@ def finish(corpus: Corpus, output: Path, device: torch.device | str) -> dict[str
     known = figures(before)
     if before.reliability is not None:
         known["ece_uncalibrated"] = before.reliability.ece
-    if fitted is not None:
+    if len(belief) >= 2 * calibration.LEAST:
         known["ece"] = measure(calibration.across(belief, right), right, len(belief)).ece
     about = {**best.about, "validation": known}
     finder.save(output, finder.Finder(best.model.cpu(), fitted, about))
