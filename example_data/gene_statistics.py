@@ -22,6 +22,7 @@ from semiseg.formats.annotation import Selection, read_annotation, select
 from semiseg.formats.fasta import read_fasta
 from semiseg.genes import Gene
 from semiseg.grammar import grammar
+from semiseg.paths import exon_kinds
 from semiseg.sites import STOPS, encode
 
 FEW = 5
@@ -119,11 +120,6 @@ def around(codes: NDArray, at: int, reach: tuple[int, int], strand: str) -> NDAr
     """Return the bases before and after a boundary; fewer at a contig's end."""
     before, after = reach if strand == "+" else reach[::-1]
     return sense(codes, at - before, at + after, strand)
-
-
-def exon_kinds(count: int) -> list[str]:
-    """Return the kinds of a gene's exons."""
-    return ["single"] if count == 1 else ["initial", *["internal"] * (count - 2), "terminal"]
 
 
 def exon_counts(counts: Sequence[int]) -> list[int]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from semiseg.formats.gff import write_gff3
 from semiseg.genes import Exon, Gene
+from semiseg.paths import exon_kinds
 from semiseg.sites import STOPS
 
 HERE = Path(__file__).parent
@@ -76,7 +77,7 @@ class Simulator:
     def exon_lengths(self) -> list[int]:
         """Return the lengths of a gene's exons, together whole codons and no fewer than real genes have."""
         count = 1 + self.pick(self.tables["exons_per_gene"])
-        kinds = ["single"] if count == 1 else ["initial", *["internal"] * (count - 2), "terminal"]
+        kinds = exon_kinds(count)
         lengths: list[int] = []
         while sum(lengths) < self.tables["lengths"]["coding"][0]:
             lengths = [max(SHORTEST_EXON, self.length(kind)) for kind in kinds]

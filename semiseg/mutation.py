@@ -31,17 +31,22 @@ def mutate(codes: NDArray, labels: NDArray, at: int, grammar: Grammar, rng: np.r
     gc = float(np.clip(own + rng.normal(0, spread), *BOUNDS)) if spread else own
     share = rng.uniform(0, MOST)
     inside = exonic(labels, grammar)
-    change_codons(codes, labels, at, grammar, changes(share, gc), rng)
+    change_codons(codes, labels, at, grammar, inside, changes(share, gc), rng)
     free = known & ~inside & (labels >= 0) & ~near(inside | (labels < 0), BESIDE) & (rng.random(len(codes)) < share)
     poorer = max(BOUNDS[0], gc - rng.uniform(0, POORER)) if spread else gc
     codes[free] = rng.choice(4, int(free.sum()), p=composition(poorer))
 
 
 def change_codons(
-    codes: NDArray, labels: NDArray, at: int, grammar: Grammar, table: NDArray, rng: np.random.Generator
+    codes: NDArray,
+    labels: NDArray,
+    at: int,
+    grammar: Grammar,
+    inside: NDArray,
+    table: NDArray,
+    rng: np.random.Generator,
 ) -> None:
-    """Change the codons of exons, but for the first and last whole ones."""
-    inside = exonic(labels, grammar)
+    """Change the codons of exons (`inside`), but for the first and last whole ones."""
     strand, frame = (np.array([label[i] for label in grammar.labels]) for i in (1, 2))
     low = np.arange(3, len(codes) - 5)
     low = low[inside[low] & ((low + at - frame[labels[low]]) % 3 == 0)]

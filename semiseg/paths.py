@@ -25,6 +25,11 @@ STOP = 3  # bases of the stop codon, which belong to a gene and not to its exon 
 FAR = 1 << 62  # beyond every end of a sequence
 
 
+def exon_kinds(count: int) -> list[str]:
+    """Return the kinds of the exons of a whole gene, as transcribed."""
+    return [KIND_BETWEEN[i > 0, i < count - 1] for i in range(count)]
+
+
 def path(
     grammar: "Grammar", genes: Sequence[Gene], length: int, origin: int, bases: NDArray | None
 ) -> tuple[NDArray, NDArray, NDArray]:

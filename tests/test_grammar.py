@@ -15,7 +15,7 @@ from semiseg.errors import SemisegError
 from semiseg.genes import Exon, Gene, phases
 from semiseg.grammar import Grammar, grammar
 from semiseg.kernels import Boundary, Potentials, log_partition, viterbi
-from semiseg.sites import SITES, encode
+from semiseg.sites import SITES, complement, encode
 
 ALL = (13, 19, 31, 37)
 STOPS = ("TAA", "TAG", "TGA")
@@ -25,11 +25,6 @@ CODONS = [word for letters in product("ACGT", repeat=3) if (word := "".join(lett
 class Planted(NamedTuple):
     text: str
     genes: list[Gene]
-
-
-def reverse(text: str) -> str:
-    """Reverse complement."""
-    return text[::-1].translate(str.maketrans("ACGT", "TGCA"))
 
 
 def mirrored(gene: Gene, length: int) -> Gene:
@@ -74,7 +69,7 @@ def random_contig(seed: int, has_kinds: bool = True, number: int = 4, codons: in
         gene = one.genes[0]
         piece = one.text
         if rng.random() < 0.5:
-            piece, gene = reverse(piece), mirrored(gene, len(piece))
+            piece, gene = complement(piece), mirrored(gene, len(piece))
         genes.append(moved(gene, len(text)))
         text += piece + random_text(rng, int(rng.integers(6, gap)))
     return Planted(text, genes)
@@ -174,7 +169,7 @@ def test_a_stop_codon_split_by_an_intron_has_no_path(stop: str, left: int, stran
             text, [gene] = spliced(rng, message, cuts)
             text, gene = random_text(rng, 9) + text + random_text(rng, 9), moved(gene, 9)
             if strand == "-":
-                text, gene = reverse(text), mirrored(gene, len(text))
+                text, gene = complement(text), mirrored(gene, len(text))
             bases = encode(text.encode())
             starts, ends, labels = g.path([gene], len(text), 0, bases)
             legal = [v for v in variants(g, labels) if illegal(g, text, (starts, ends, v)) == []]
@@ -193,7 +188,7 @@ def test_every_codon_may_be_split_unless_it_is_a_stop(left: int, strand: str) ->
             text, [gene] = spliced(rng, f"ATGGCC{codon}GCCTAA", [6 + left])
             text, gene = random_text(rng, 9) + text + random_text(rng, 9), moved(gene, 9)
             if strand == "-":
-                text, gene = reverse(text), mirrored(gene, len(text))
+                text, gene = complement(text), mirrored(gene, len(text))
             starts, ends, labels = g.path([gene], len(text), 0, encode(text.encode()))
             legal = sum(illegal(g, text, (starts, ends, v)) == [] for v in variants(g, labels))
             assert legal == (codon not in STOPS)  # 1: what an intron remembers is unambiguous
@@ -214,13 +209,13 @@ def test_the_reverse_complement_has_the_mirrored_path(size: int) -> None:
         text, genes = random_contig(seed + 1000, g.has_kinds)
         T = len(text)
         starts, ends, labels = g.path(genes, T, 0, encode(text.encode()))
-        other = g.path([mirrored(gene, T) for gene in genes], T, 0, encode(reverse(text).encode()))
+        other = g.path([mirrored(gene, T) for gene in genes], T, 0, encode(complement(text).encode()))
         assert (T - ends[::-1]).tolist() == other[0].tolist()
         assert (T - starts[::-1]).tolist() == other[1].tolist()
         assert [mirror_label(g, c, T) for c in labels[::-1]] == [g.labels[c][:3] for c in other[2]]
-        assert illegal(g, reverse(text), other) == []
+        assert illegal(g, complement(text), other) == []
         forbidden, impossible = g.masks(encode(text.encode()))
-        forbidden_back, impossible_back = g.masks(encode(reverse(text).encode()))
+        forbidden_back, impossible_back = g.masks(encode(complement(text).encode()))
         index = {label[:3]: c for c, label in enumerate(g.labels) if not label.memory}
         exons = [c for c, label in enumerate(g.labels) if label.is_exon]
         mirror = [index[mirror_label(g, c, T)] for c in exons]
@@ -268,14 +263,14 @@ def rich_text(rng: np.random.Generator, length: int) -> str:
     """Bases with many sites."""
     words = ["ATG", "TAA", "TGA", "GT", "AG", "GT", "AG", "T", "TA", "TG", "A", "G", "C"]
     text = "".join(rng.choice(words, length))
-    return text[:length] if rng.random() < 0.5 else reverse(text[:length])
+    return text[:length] if rng.random() < 0.5 else complement(text[:length])
 
 
 def count_segmentations(text: str, g: Grammar) -> tuple[int, int]:
     """How many sets of genes a sequence can hold that begins and ends outside genes, and how many genes."""
     T = len(text)
     spans = [(exons[0][0], exons[-1][1]) for exons in possible_genes(text, g)]
-    spans += [(T - exons[-1][1], T - exons[0][0]) for exons in possible_genes(reverse(text), g)]
+    spans += [(T - exons[-1][1], T - exons[0][0]) for exons in possible_genes(complement(text), g)]
     apart = g.shortest["intergenic"]
     spans = sorted(span for span in spans if span[0] >= apart)
     total, chains = 1, []
@@ -458,7 +453,7 @@ def test_a_stop_codon_cut_off_in_its_middle_makes_a_gene_partial() -> None:
     path = g.path([gene], len(text), 0, encode(text.encode()))
     assert illegal(g, text, path) == []
     assert g.genes(*path, "c", len(text)) == [Gene("c", "+", (Exon(7, 15),), partial=(False, True))]
-    back = g.path([mirrored(gene, 15)], len(text), 0, encode(reverse(text).encode()))
+    back = g.path([mirrored(gene, 15)], len(text), 0, encode(complement(text).encode()))
     assert g.genes(*back, "c", len(text)) == [Gene("c", "-", (Exon(0, 8),), partial=(True, False))]
 
 
@@ -541,7 +536,7 @@ def test_problems_say_what_is_wrong(name: str) -> None:
 def test_problems_of_the_other_strand() -> None:
     g = grammar(37)
     for text, one, expected in PROBLEMS.values():
-        back = g.problem(mirrored(one, len(text)), encode(reverse(text).encode()))
+        back = g.problem(mirrored(one, len(text)), encode(complement(text).encode()))
         assert (back is None) == (expected is None)
 
 

@@ -11,11 +11,10 @@ from semiseg.gene_model import OUTPUTS, PHASES, GeneModel
 from semiseg.genes import Exon, Gene
 from semiseg.grammar import grammar
 from semiseg.kernels import Segments, marginals, viterbi
-from semiseg.sites import STOPS, encode
+from semiseg.sites import STOPS, complement, encode
 
 INTRON, EXON = 100_000, 12_000
 EVIDENCE = 0.1  # nats a position
-COMPLEMENT = bytes.maketrans(b"ACGT", b"TGCA")
 
 
 def long_gene(strand: str) -> tuple[Contig, Gene]:
@@ -28,12 +27,13 @@ def long_gene(strand: str) -> tuple[Contig, Gene]:
     first, last = "ATG" + coding(300), coding(600) + "TAA"
     parts = [letters(5000), first, intron(INTRON), coding(EXON), intron(200), last, letters(4000)]
     ends = np.cumsum([len(part) for part in parts])
-    sequence = "".join(parts).encode()
+    sequence = "".join(parts)
     exons = [(int(ends[i - 1]), int(ends[i])) for i in (1, 3, 5)]
     if strand == "-":
-        sequence = sequence[::-1].translate(COMPLEMENT)
+        sequence = complement(sequence)
         exons = [(len(sequence) - b, len(sequence) - a) for a, b in exons[::-1]]
-    return Contig("one", np.frombuffer(sequence, np.uint8)), Gene("one", strand, tuple(Exon(*e) for e in exons))
+    contig = Contig("one", np.frombuffer(sequence.encode(), np.uint8))
+    return contig, Gene("one", strand, tuple(Exon(*e) for e in exons))
 
 
 @pytest.mark.parametrize("strand", ["+", "-"])

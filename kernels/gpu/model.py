@@ -74,9 +74,10 @@ def model_of(x: Sequence, tables: Tables | None, threads: int, device: torch.dev
     # as long as two windows side by side, each up to 64 or 32 rows longer than it need be where states meet
     law = continued(x.durations, x.longest, x.tail, x.period, 2 * (K + folds) + 6 * TILE) * scale
     source, change, kind = arcs(x)
-    items = items_of(tuple(((x.longest + TILE - 2 + (period > 0)) // TILE).tolist()), threads)
+    share, *dealt = items_of(tuple(((x.longest + TILE - 2 + (period > 0)) // TILE).tolist()), threads)
+    first = dealt[1]
     # all items take as many steps as the longest: what lies beyond a shorter one is read, and not looked at
-    steps = max(reach, int(items[2].max(initial=0)) + items[0] - 1)
+    steps = max(reach, int(first.max(initial=0)) + share - 1)
     d = np.arange(steps + 1)
     lengths = np.clip(TILE * d[:, None] + 1 + np.arange(WINDOW) - (TILE - 1), 0, len(law) - 1)  # (steps + 1, WINDOW)
     window = law[lengths]
@@ -105,10 +106,10 @@ def model_of(x: Sequence, tables: Tables | None, threads: int, device: torch.dev
         light(near), narrow, score(top), whole(span), score(law), score(rows), score(slope), whole(x.longest),
         whole(period), score(enter), light(law.T), source, light(np.where(source >= 0, change * scale, -np.inf)), kind,
     )  # fmt: skip
-    given = packed([*items[1:], *ours], device)
+    given = packed([*dealt, *ours], device)
     sizes = Sizes(C, K, folds, reach + 1, source.shape[1], source.shape[2], len(x.types))
     forward = source[0], change[0] * scale, kind[0]
-    return Model._make([sizes, Items(items[0], *given[:4]), *given[4:], forward, integer])
+    return Model._make([sizes, Items(share, *given[:4]), *given[4:], forward, integer])
 
 
 def packed(arrays: list[NDArray], device: torch.device) -> list[Tensor]:
