@@ -11,6 +11,7 @@ import click
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The model file to write.")
 @click.option("--config", type=click.Path(path_type=Path), help="A recipe in TOML.")
 @click.option("--val", multiple=True, metavar="NAME[:FROM-TO]", help="What to validate on; may be given several times.")
+@click.option("--from", "start", metavar="NAME|FILE", help="Begin with a trained model instead of from nothing.")
 @click.option("--resume", is_flag=True, help="Go on from OUTPUT.checkpoint where it is there.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--logs", type=click.Path(path_type=Path), help="A folder to write figures into, for TensorBoard.")
@@ -20,6 +21,7 @@ def command(
     output: Path,
     config: Path | None,
     val: tuple[str, ...],
+    start: str | None,
     resume: bool,
     device: str,
     logs: Path | None,
@@ -36,7 +38,7 @@ def command(
 
     with joined(device) as there, reporting(logs) as report:
         known = trainer.from_files(
-            genome, annotation, output, recipe.read(config), val, resume=resume, device=there,
+            genome, annotation, output, recipe.read(config), val, start=start, resume=resume, device=there,
             say=lambda text: click.echo(text, err=True), report=report,
         )  # fmt: skip
     if known:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from . import calibration, finder
+from . import bundled, calibration, finder
 from .corpus import Corpus, covered, gather, laws
 from .decode import decode
 from .distributed import rank
@@ -134,12 +134,13 @@ def from_files(
     plan: Plan,
     validation: Sequence[str] = (),
     *,
+    start: str | None = None,
     resume: bool = False,
     device: torch.device | str = "cpu",
     say: Callable[[str], None] = lambda text: None,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> dict[str, Any]:
-    """Train on a genome and its annotation."""
+    """Train on a genome and its annotation; `start` is a trained model, by name or file, to begin with."""
     first = rank() == 0
     rules = grammar(plan.labels)
     corpus = gather(genome, annotation, rules, validation)
@@ -154,13 +155,27 @@ def from_files(
     begin = {name: law._replace(family=plan.family, shape={} if plan.family != "lognormal" else law.shape)
              for name, law in laws(corpus, rules, plan.longest).items()}  # fmt: skip
     model = GeneModel(Config(plan.labels, plan.shape, plan.soft_masking, begin, plan.backbone))
+    if start is not None:
+        take_over(model, start)
     about = {
         "genome": genome.name,
         "validated_on": [contig.name for contig, _ in corpus.validation],
         "depth": corpus.depth.as_json(),
+        **({} if start is None else {"begun_from": Path(start).name}),
         **plan.about,
     }
     return train(
         corpus, model, plan.training, output, about,
         schedule=plan.schedule, device=device, resume=resume, report=report if first else lambda progress: None,
     )  # fmt: skip
+
+
+def take_over(model: GeneModel, start: str) -> None:
+    """Begin with what another model sees; how long segments are stays as this one's annotation has it."""
+    there = finder.load(bundled.find(start)).model
+    for field in ("labels", "shape", "soft_masking", "backbone_hash"):
+        own, other = getattr(model.config, field), getattr(there.config, field)
+        if own != other:
+            raise SemisegError(f"--from {start}: its {field} is {other!r}, the recipe's {own!r}; make them agree")
+    model.encoder.load_state_dict(there.encoder.state_dict())
+    model.change.data.copy_(there.change.data)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from planted import planted, tiny, write_files  # noqa: F401 - a fixture
 
-from semiseg import recipe
+from semiseg import finder, recipe
 from semiseg.calibration import Calibration, fit, from_json
 from semiseg.cli import console
 from semiseg.cli.main import group
@@ -59,6 +59,26 @@ def test_train_decode_evaluate(files, tmp_path, capsys):
     assert all(0 <= int(row[4]) <= 1000 for row in bed[1:])
     assert run(*asked, "--resume") == 0  # nothing is left to do, and the model is still there
     assert model.exists()
+
+
+@pytest.mark.usefixtures("tiny")
+def test_training_begins_with_what_another_model_knows(files, tmp_path, capsys):
+    fasta, gff = files
+    asked = ["train", fasta, gff, "--config", tmp_path / "recipe.toml", "--val", "two", "--device", "cpu"]
+    known, better, other = (tmp_path / f"{name}.safetensors" for name in ("known", "better", "other"))
+    assert run(*asked, "-o", known) == 0
+    steps = (tmp_path / "recipe.toml").read_text()
+    (tmp_path / "recipe.toml").write_text(steps.replace("steps = 30", "steps = 1").replace("2e-2", "0.0"))
+    assert run(*asked, "-o", better, "--from", known) == 0
+    one, two = finder.load(known), finder.load(better)
+    assert two.about["begun_from"] == "known.safetensors"
+    for (name, x), y in zip(one.model.named_parameters(), two.model.parameters(), strict=True):
+        torch.testing.assert_close(x, y, rtol=0.01, atol=0.01, msg=name)  # bfloat16, twice
+    (tmp_path / "recipe.toml").write_text("labels = 19\n" + steps)
+    assert run(*asked, "-o", other, "--from", known) == 1
+    assert "its labels is 37, the recipe's 19; make them agree" in capsys.readouterr().err
+    assert run(*asked, "-o", other, "--from", "nothing") == 1
+    assert "no model named nothing" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("tiny")
