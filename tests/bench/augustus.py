@@ -1,6 +1,6 @@
 """Gene finding next to AUGUSTUS on one region: both call genes there, and both are scored against the annotation.
 
-`augustus.py GENOME ANNOTATION --region NAME[:from-to] --species S --model FILE`; genes that are not wholly inside the
+`augustus.py GENOME ANNOTATION --region NAME[:from-to] --species S --model NAME ...`; genes that are not wholly inside the
 region are no truth. AUGUSTUS is to be on PATH (Debian: augustus, augustus-data).
 """
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("annotation", type=Path, help="GFF3, GTF or GenBank")
     parser.add_argument("--region", required=True, metavar="NAME[:from-to]", help="1-based, inclusive")
     parser.add_argument("--species", required=True, help="AUGUSTUS's name of its parameters")
-    parser.add_argument("--model", required=True, help="as `semiseg decode` takes it")
+    parser.add_argument("--model", required=True, nargs="+", help="names or files, as `semiseg decode` takes them")
     parser.add_argument("--into", type=Path, default=RESULTS / "augustus.csv", help="the CSV that rows are added to")
     options = parser.parse_args()
     if options.into.suffix != ".csv":
@@ -54,8 +54,8 @@ def main() -> None:
     record(options.into.stem, {}, [*before, *rows], options.into.parent)
 
 
-def compare(genome: Path, annotation: Path, region: str, species: str, model: str) -> list[Row]:
-    """A row per program."""
+def compare(genome: Path, annotation: Path, region: str, species: str, models: list[str]) -> list[Row]:
+    """A row for AUGUSTUS, and one for each model."""
     contig, truth = cut(genome, annotation, region)
     here = machine()
     rows: list[Row] = []
@@ -63,12 +63,12 @@ def compare(genome: Path, annotation: Path, region: str, species: str, model: st
         fasta = Path(folder, "region.fa")
         fasta.write_bytes(b">%s\n%s\n" % (contig.name.encode(), contig.sequence.tobytes()))
         ours = [sys.executable, "-m", "semiseg.cli.main"]
-        programs = {
-            "augustus": ["augustus", f"--species={species}", *OPTIONS, fasta],
-            "semiseg": [*ours, "decode", fasta, "--model", model, "--format", "gff3"],
-        }
-        for program, command in programs.items():
-            calls = Path(folder, f"{program}.gff3")
+        programs = [("augustus", species, ["augustus", f"--species={species}", *OPTIONS, fasta])]
+        for model in models:
+            decode = [*ours, "decode", fasta, "--model", model, "--format", "gff3"]
+            programs.append(("semiseg", Path(model).name, decode))
+        calls = Path(folder, "calls.gff3")
+        for program, model, command in programs:
             calls.write_text(output(command))
             scores = score(truth, [transcript.gene for transcript in read_annotation(calls).transcripts])
             rows.append(
@@ -79,7 +79,7 @@ def compare(genome: Path, annotation: Path, region: str, species: str, model: st
                     "true_genes": scores.gene.true,
                     "program": program,
                     "version": augustus_version() if program == "augustus" else __version__,
-                    "model": species if program == "augustus" else Path(model).name,
+                    "model": model,
                     "nucleotide_f1": scores.nucleotide.f1,
                     "exon_f1": scores.exon.f1,
                     "gene_f1": scores.gene.f1,
