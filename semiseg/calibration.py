@@ -31,22 +31,20 @@ def fit(posteriors: NDArray, right: NDArray) -> Calibration:
         raise SemisegError(f"calibration: expected at least {LEAST} calls, got {len(posteriors)}")
     order = np.argsort(posteriors, kind="stable")
     parts = np.array_split(order, max(1, min(POINTS, len(order) // LEAST)))
-    # an estimate is held back from 0 and 1 by one call either way
-    points = [(float(posteriors[p].mean()), (float(right[p].sum()) + 1) / (len(p) + 2), len(p)) for p in parts]
-    pooled: list[tuple[float, float, int]] = []
-    for point in points:
-        pooled.append(point)
-        while len(pooled) > 1 and pooled[-2][1] >= pooled[-1][1]:
+    pooled: list[tuple[float, float, int]] = []  # mean posterior, how many were right, of how many
+    for part in parts:
+        pooled.append((float(posteriors[part].mean()), float(right[part].sum()), len(part)))
+        while len(pooled) > 1 and pooled[-2][1] * pooled[-1][2] >= pooled[-1][1] * pooled[-2][2]:
             (a, x, n), (b, y, m) = pooled[-2:]
-            pooled[-2:] = [((a * n + b * m) / (n + m), (x * n + y * m) / (n + m), n + m)]
+            pooled[-2:] = [((a * n + b * m) / (n + m), x + y, n + m)]
     xs, ys = [0.0], [0.0]
-    for x, y, _ in pooled:
+    for x, y, n in pooled:
         if x > xs[-1]:
             xs.append(x)
-            ys.append(y)
+            ys.append(max(ys[-1], (y + 0.5) / (n + 1)))  # held back from 0 and 1 by half a call either way
     if xs[-1] < 1:
         xs.append(1.0)
-        ys.append(max(ys[-1], pooled[-1][1]))
+        ys.append(ys[-1])
     return Calibration(tuple(xs), tuple(ys))
 
 

@@ -42,13 +42,14 @@ class Batch:
         scores: Tensor,
         limits: Tensor,
         ends: tuple[Tensor, Tensor],
-        forbidden: bool,
+        forbidden: tuple[bool, bool],
     ):
         self.model, self.leaves, self.layout, self.x = model, leaves, layout, x
         self.limits = limits  # (B,) lengths
         self.ends = ends  # (B, C) scores of segments that begin (end) at exact ends
         self.emissions, self.scores = emissions, scores  # (B, T, C), (B, T + 1, columns), as the kernels take them
-        self.forbidden = forbidden  # whether any emission is -inf
+        self.forbidden = forbidden[0]  # whether any emission is -inf
+        self.sparse = any(forbidden)  # or any boundary score
         self.lengths = [int(n) for n in layout.lengths]
         self.device = emissions.device
         self.dtype = scores_dtype(model)
@@ -173,7 +174,7 @@ class Chunks:
                 out = self.boundary_row[chunk[part]] + begin[part] if at is None else at[part]
             runs = self.runs(way[part], chunk[part], begin[part], length[part], out)
             kept = self.room(1) if rows is None else rows
-            advance_launch(batch.model, pool, runs, batch.emissions, batch.scores, kept, self.plan.warps)
+            advance_launch(batch.model, pool, runs, batch.emissions, batch.scores, kept, self.plan.warps, batch.sparse)
             if self.closed:  # what is open there does not matter
                 ends.append(States(pool.alpha, pool.entry, pool.alpha.new_empty(n, 0, pool.alpha.shape[1]), pool.first))
                 continue

@@ -71,12 +71,12 @@ def log_batch(leaves: Leaves, small: Leaves, layout: Layout, x: Sequence, warps:
     device = leaves.emissions.device
     ends = (np.maximum(given.numpy() * LOG2E, NEVER) for given in (small.begin, small.finish))
     lengths, begin, finish = packed([layout.lengths, *ends], device)
-    sums, _, forbidden = largest(leaves.emissions.detach(), lengths)
-    _, scores, _ = largest(leaves.scores.detach(), lengths + 1)
+    sums, _, no_label = largest(leaves.emissions.detach(), lengths)
+    _, scores, no_boundary = largest(leaves.scores.detach(), lengths + 1)
     fixed.check_magnitude(x, max(sums), max(scores), int(layout.lengths.max()))
     model = model_of(x, None, 32 * warps, device)
     emissions, evidence = leaves.emissions.detach().contiguous(), leaves.scores.detach().contiguous()
-    return Batch(model, leaves, layout, x, emissions, evidence, lengths, (begin, finish), forbidden)
+    return Batch(model, leaves, layout, x, emissions, evidence, lengths, (begin, finish), (no_label, no_boundary))
 
 
 def fixed_batch(leaves: Leaves, small: Leaves, layout: Layout, x: Sequence, warps: int) -> tuple[Batch, list[Tables]]:
@@ -85,8 +85,8 @@ def fixed_batch(leaves: Leaves, small: Leaves, layout: Layout, x: Sequence, warp
     ends = (fixed.integers(fixed.units(given.numpy())) for given in (small.begin, small.finish))
     slope = fixed.slopes(x)
     lengths, begin, finish, slopes = packed([layout.lengths, *ends, slope], device)
-    sums, tops, forbidden = largest(leaves.emissions.detach(), lengths)
-    _, scores, _ = largest(leaves.scores.detach(), lengths + 1)
+    sums, tops, no_label = largest(leaves.emissions.detach(), lengths)
+    _, scores, no_boundary = largest(leaves.scores.detach(), lengths + 1)
     xq, tables = fixed.quantised(x)
     every = [tables] * len(sums)
     if (x.left, x.right) == ("censored", "censored"):
@@ -98,7 +98,9 @@ def fixed_batch(leaves: Leaves, small: Leaves, layout: Layout, x: Sequence, warp
     units = (leaves.scores.detach().double() / fixed.UNIT).round()
     quantised = torch.where(units > fixed.FLOOR, units, fixed.NEVER).long()
     model = model_of(xq, tables, 32 * warps, device)
-    return Batch(model, leaves, layout, xq, emissions, quantised, lengths, (begin, finish), forbidden), every
+    return Batch(
+        model, leaves, layout, xq, emissions, quantised, lengths, (begin, finish), (no_label, no_boundary)
+    ), every
 
 
 def infeasible(leaves: Leaves, layout: Layout, item: int) -> InfeasibleError:

@@ -13,7 +13,7 @@ from .. import fixed
 from ..edges import Tables, continued
 from ..resolve import Sequence
 from .pieces import sent
-from .tiles import DARK, DEEP, LOG2E, NEVER, TILE, WINDOW, span_of
+from .tiles import DARK, DEEP, FULL, LOG2E, NEVER, TILE, WINDOW, span_of
 
 ALIGN = 256  # bytes
 
@@ -48,7 +48,7 @@ class Model(NamedTuple):
     near: Tensor  # (32, C) durations inside a tile, behind 15 forbidden rows; float32, or int64
     window: Tensor  # (steps, WINDOW, C) 32-bit durations around 16 d + 1, relative to their largest
     window_top: Tensor  # (steps, C) their largest
-    window_span: Tensor  # (steps, C) int32: first and last row of the window that is not forbidden, see `span_of`
+    window_span: Tensor  # (steps, C) int32: first and last row of the window that is not forbidden (`span_of`); outputs
     law: Tensor  # (., C) durations by length, 0 forbidden, continued by the tail
     fold_law: Tensor  # (folds, 16, C) durations from the rows behind the window to a tile's outputs
     tail: Tensor  # (C,)
@@ -84,7 +84,10 @@ def model_of(x: Sequence, tables: Tables | None, threads: int, device: torch.dev
     top = window.max(1)
     relative = window - np.where(top > -np.inf, top, 0)[:, None]
     allowed = window > -np.inf
-    span = span_of(allowed.argmax(1), WINDOW - 1 - allowed[:, ::-1].argmax(1))
+    nearest, farthest = allowed.argmax(1), WINDOW - 1 - allowed[:, ::-1].argmax(1)
+    j = np.arange(TILE)[:, None, None]  # row r goes from source i to output r + i - 15
+    reached = (nearest - (TILE - 1) <= j) & (j <= farthest)
+    span = span_of(nearest, farthest) | (reached << j).sum(0) << FULL
     nearest = x.longest + period  # the row behind the window that is p - i behind K
     rows = np.zeros((folds, TILE, C))
     for i in range(folds):

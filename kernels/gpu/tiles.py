@@ -20,6 +20,7 @@ DARK = -1e30  # forbidden among 32-bit differences
 TRUSTED = 2.0**-90
 
 HIGH = 8  # bits of the low end of a span
+FULL = 16  # bits of both ends: behind them, of a window, the outputs of sources that are all alive
 
 _NEVER = tl.constexpr(NEVER)
 _FLOOR = tl.constexpr(FLOOR)
@@ -84,7 +85,7 @@ def span_of(low, high):
 def outputs_of(first, last, window):
     """Return bits of the outputs of a tile that sources first..last may reach by the durations of a span."""
     low = (window & _LOW) + first - (_TILE - 1)
-    last = (window >> _HIGH) + last - 2 * (_TILE - 1)  # counted from the last output
+    last = (window >> _HIGH & _LOW) + last - 2 * (_TILE - 1)  # counted from the last output
     every = tl.zeros_like(low) + _ALL
     return (every << tl.maximum(low, 0)) & (every >> tl.maximum(-last, 0))
 

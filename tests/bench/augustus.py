@@ -1,6 +1,6 @@
 """Gene finding next to AUGUSTUS on one region: both call genes there, and both are scored against the annotation.
 
-`augustus.py GENOME ANNOTATION --region NAME[:from-to] --species S --model NAME ...`; genes that are not wholly inside the
+`augustus.py GENOME ANNOTATION --region NAME[:from-to] --species S --model NAME ...`; genes not wholly inside the
 region are no truth. AUGUSTUS is to be on PATH (Debian: augustus, augustus-data).
 """
 
@@ -63,6 +63,7 @@ def compare(genome: Path, annotation: Path, region: str, species: str, models: l
         fasta = Path(folder, "region.fa")
         fasta.write_bytes(b">%s\n%s\n" % (contig.name.encode(), contig.sequence.tobytes()))
         ours = [sys.executable, "-m", "semiseg.cli.main"]
+        programs: list[tuple[str, str, list[str | Path]]]
         programs = [("augustus", species, ["augustus", f"--species={species}", *OPTIONS, fasta])]
         for model in models:
             decode = [*ours, "decode", fasta, "--model", model, "--format", "gff3"]
