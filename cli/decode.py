@@ -5,33 +5,46 @@ from pathlib import Path
 
 import click
 
-from semiseg.bundled import DEFAULT
+from . import options
 
 
 @click.command()
-@click.argument("genome", type=click.Path(path_type=Path, allow_dash=True))
-@click.option(
-    "--model", default=DEFAULT, show_default=True, metavar="NAME|FILE",
-    help="A model that `semiseg models` lists, or a file that `semiseg train` wrote.",
-)  # fmt: skip
-@click.option("--format", "form", type=click.Choice(["bed", "gff3"]), default="bed", show_default=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here; by default to stdout.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--raw", is_flag=True, help="Posteriors as they are, without the model's calibration.")
-def command(genome: Path, model: str, form: str, output: Path | None, device: str, raw: bool) -> None:
+@options.genome
+@click.option("--format", "form", type=click.Choice(["bed", "bed9", "gff3"]), help="By default as OUTPUT's name says.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here; .gz is bgzipped, with an index.")
+@click.option("--posteriors", type=click.Path(path_type=Path), help="Tracks of posteriors as well: .h5, or a folder.")
+@click.option("--min-confidence", "least", type=click.FloatRange(0, 1), default=0.0, help="Leave out less sure genes.")
+@options.regions
+@options.running
+def command(
+    genome: Path,
+    model: str,
+    form: str | None,
+    output: Path | None,
+    posteriors: Path | None,
+    least: float,
+    region: tuple[str, ...],
+    regions_bed: Path | None,
+    isolated: bool,
+    device: str,
+    threads: int | None,
+    raw: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
     """Find genes: GENOME is FASTA, plain or compressed, or - for stdin.
 
-    Every exon comes with the posterior that exactly this exon is real, given the model.
+    Every exon comes with the posterior that exactly this exon is real, given the model, with those of its ends, and
+    with 95 % credible intervals of both. A region gets what the whole contig gives there.
     """
-    from semiseg.devices import choose
-    from semiseg.finder import find_genes
+    from semiseg.calling import Asked
+    from semiseg.formats.output import format_of
+    from semiseg.genome import Settings
 
-    stream = sys.stdout if output is None else output.open("w")
-    try:
-        find_genes(
-            genome, model, form, stream, choose(device), raw,
-            say=lambda text: click.echo(f"semiseg: warning: {text}", err=True),
-        )  # fmt: skip
-    finally:
-        if output is not None:
-            stream.close()
+    asked = Asked(
+        genome, model, Settings(options.chosen_device(device, threads), isolated=isolated),
+        form or format_of(output, "bed"), output, True, posteriors,
+        "hdf5" if posteriors is not None and posteriors.suffix in (".h5", ".hdf5") else "bigwig",
+        region, regions_bed, least, raw, ("semiseg", *sys.argv[1:]),
+    )  # fmt: skip
+    options.run(asked, quiet, as_json)

@@ -9,7 +9,7 @@ from semiseg import __version__
 
 from . import console
 
-COMMANDS = ("decode", "demo", "evaluate", "models", "train")
+COMMANDS = ("decode", "demo", "evaluate", "models", "posteriors", "train")
 
 
 class CommandsOnUse(click.Group):

@@ -202,13 +202,12 @@ def mirror(exon: Exon, length: int) -> Exon:
 def write_example(folder: Path) -> None:
     """Write both files into a folder."""
     simulator = Simulator(json.loads((HERE / "statistics.json").read_text()), SEED)
-    fasta, gff, contigs, genes = io.StringIO(), io.StringIO(), [], []
+    fasta, gff, contigs = io.StringIO(), io.StringIO(), []
     for name, length in CONTIGS.items():
         sequence, found = simulator.contig(name, length)
         fasta.write(f">{name}\n" + "".join(f"{sequence[i : i + LINE]}\n" for i in range(0, len(sequence), LINE)))
-        contigs.append((name, len(sequence)))
-        genes += found
-    write_gff3(genes, contigs, gff)
+        contigs.append((name, len(sequence), found))
+    write_gff3(contigs, gff)
     pack(folder / "genome.fa.gz", fasta.getvalue())
     pack(folder / "genes.gff3.gz", gff.getvalue())
 

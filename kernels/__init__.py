@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .potentials import Boundary, Potentials
     from .results import Calls, Marginals, Report, Segments, Viterbi
     from .stream import Stream, backward, forward, posteriors
+    from .views import Views
 
 _HOME = {
     "InfeasibleError": "errors",
@@ -34,6 +35,7 @@ _HOME = {
     "backward": "stream",
     "forward": "stream",
     "posteriors": "stream",
+    "Views": "views",
     "Boundary": "potentials",
     "Potentials": "potentials",
     "Calls": "results",
@@ -54,6 +56,7 @@ __all__ = [
     "Segments",
     "State",
     "Stream",
+    "Views",
     "Viterbi",
     "ViterbiStream",
     "backward",

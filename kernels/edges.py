@@ -6,6 +6,7 @@ segment. In the log semiring virtual sources simply fill the ring (`virtual_rows
 themselves; the max semiring needs the tables, since a cut segment scores a log *sum* there too.
 """
 
+from functools import lru_cache
 from math import lcm
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -43,10 +44,29 @@ class Tables(NamedTuple):
 
 def edge_tables(x: "Sequence") -> Tables:
     """Return the edge tables of one sequence."""
-    first, durations, tail = (torch.from_numpy(np.asarray(a)) for a in (x.first, x.durations, x.tail))
-    T = x.emissions.shape[0]
-    enter, leave, both = tables(first, durations, tail, x.longest, x.period, x.left, x.right, x.origin, T)
-    return Tables(None if enter is None else enter.numpy(), None if leave is None else leave.numpy(), both.numpy())
+    given = [np.ascontiguousarray(a) for a in (x.first, x.durations, x.tail, x.longest, x.period)]
+    P = len(x.first)
+    enter, leave = _of_law(
+        x.left, x.right, x.origin % P, *((a.tobytes(), a.dtype.str, a.shape) for a in given)
+    )  # fmt: skip
+    both = np.full(x.durations.shape[1], -np.inf, x.durations.dtype)
+    if enter is not None and leave is not None:
+        hidden, tail = torch.from_numpy(np.array(enter)), torch.from_numpy(np.array(x.tail))
+        both = both_score(hidden, tail, x.longest, x.period, x.emissions.shape[0]).numpy()
+    return Tables(enter, leave, both)
+
+
+@lru_cache(8)
+def _of_law(left: str, right: str, origin: int, *given: tuple) -> tuple[NDArray | None, NDArray | None]:
+    """Return the tables of a law: many short sequences have the same, and they take longer than a short sequence."""
+    first, durations, tail, longest, period = (np.frombuffer(b, t).reshape(n).copy() for b, t, n in given)
+    laws = torch.from_numpy(first), torch.from_numpy(durations), torch.from_numpy(tail)
+    enter, leave, _ = tables(laws[0], laws[1], laws[2], longest, period, left, right, origin, 1)
+    out = tuple(None if a is None else a.numpy() for a in (enter, leave))
+    for a in out:
+        if a is not None:
+            a.flags.writeable = False
+    return out[0], out[1]
 
 
 def tables(
@@ -107,19 +127,17 @@ def enter_table(
 
 def both_score(enter: Tensor, tail: Tensor, longest: NDArray, period: NDArray, T: int) -> Tensor:
     """Return per label `log sum_{k >= T} exp enter[k]`: one segment that covers all T positions and more."""
-    out = []
-    for c in range(enter.shape[1]):
-        K, p, lam = int(longest[c]), int(period[c]), tail[c]
-        alive = bool(lam > -torch.inf)
-        steps = max(0, -(-(T - K) // p)) if alive else 0  # beyond K every period multiplies by the tail
-        terms = [enter[max(T - steps * p, 1) : K + 1, c]]
-        if alive:
-            terms.append(enter[K - p + 1 : K + 1, c] + lam - torch.log1p(-torch.exp(lam)))
-        sums = torch.cat(terms)
-        top = sums.detach().max() if len(sums) else sums.new_zeros(())
-        top = top if top > -torch.inf else torch.zeros_like(top)
-        out.append(top + _safe_log(torch.exp(sums - top).sum()) + (steps * lam if steps else 0.0))
-    return torch.stack(out)
+    k = torch.arange(len(enter))[:, None]
+    K, p = torch.from_numpy(np.asarray(longest)), torch.from_numpy(np.asarray(period))
+    alive = tail > -torch.inf
+    steps = torch.where(alive, (-(-(T - K) // p)).clamp(min=0), 0)  # beyond K every period multiplies by the tail
+    visible = enter.masked_fill((k < (T - steps * p).clamp(min=1)) | (k > K), -torch.inf)
+    lam = tail.masked_fill(~alive, -1.0)
+    beyond = enter + (lam - torch.log1p(-torch.exp(lam)))
+    sums = torch.cat([visible, beyond.masked_fill((k <= K - p) | (k > K) | ~alive, -torch.inf)])
+    top = sums.detach().amax(0)
+    top = torch.where(top > -torch.inf, top, 0.0)
+    return top + _safe_log(torch.exp(sums - top).sum(0)) + steps * lam
 
 
 def _safe_log(x: Tensor) -> Tensor:

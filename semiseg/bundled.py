@@ -52,7 +52,11 @@ def listing() -> list[Listed]:
 def describe(name: str) -> Listed:
     """Return what is known about one model."""
     path = FOLDER / f"{name}{SUFFIX}"
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     about = read_about(path)
-    return Listed(name, path.stat().st_size, digest, *(about.get(field) for field in Listed._fields[3:]))
+    return Listed(name, path.stat().st_size, digest(path), *(about.get(field) for field in Listed._fields[3:]))
+
+
+def digest(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,25 +1,26 @@
-"""From a contig to its genes: windows through the encoder, then one exact segmentation of the whole."""
+"""Whole contigs at once: windows through the encoder, then one exact segmentation of each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
+from .assembly import assembled, concepts
 from .calibration import Calibration
 from .encoder import STRIDE
 from .gene_model import GeneModel
 from .genes import Gene
-from .grammar import Grammar
-from .kernels import Potentials, Segments, marginals, viterbi
+from .kernels import Calls, Potentials, Segments, marginals, viterbi
+from .scoring import WINDOW
+from .segment_stream import Found
 from .sites import encode
 
-PRINTED = {"single": "last", "terminal": "last", "initial": "inner", "internal": "inner"}
-WINDOW = 1 << 16  # positions through the encoder at once, without what they share with their neighbours
+PADDING = ord("N")
 
 
-@torch.no_grad()
 def decode(
     model: GeneModel,
     name: str,
@@ -29,57 +30,90 @@ def decode(
     window: int = WINDOW,
     posteriors: bool = True,
 ) -> list[Gene]:
-    """Return the genes of (T,) ASCII letters, every exon with its posterior if asked for."""
-    if len(letters) == 0:
-        return []
-    potentials = score(model, letters, device, window)
+    """Return the genes of (T,) ASCII letters, every exon with what is known about it if asked for."""
+    return decode_all(model, [(name, letters)], device, calibration, window, posteriors)[0]
+
+
+@torch.no_grad()
+def decode_all(
+    model: GeneModel,
+    contigs: Sequence[tuple[str, NDArray]],
+    device: torch.device | str = "cpu",
+    calibration: Calibration | None = None,
+    window: int = WINDOW,
+    posteriors: bool = True,
+) -> list[list[Gene]]:
+    """Return the genes of contigs that are as long as each other, up to the encoder's stride (see `packed`)."""
+    if len(contigs[0][1]) == 0:
+        return [[] for _ in contigs]
+    potentials = score(model, [letters for _, letters in contigs], device, window)
     best = viterbi(potentials).segments
-    starts, ends, labels = (x.cpu().numpy() for x in (best.start, best.end, best.label))
-    found = model.grammar.genes(starts, ends, labels, name, len(letters))
-    exons = np.array([model.grammar.labels[c].is_exon for c in labels], bool)
-    if not posteriors or not exons.any():
-        return found
-    asked = Segments(*(x[torch.from_numpy(exons).to(x.device)] for x in best))
-    calls = marginals(potentials, want=(), segments=asked, concepts=concepts(model.grammar)).calls
-    assert calls is not None
-    sure = calls.segment.cpu().numpy()
-    return list(believed(found, sure if calibration is None else calibration.apply(sure)))
+    is_exon = torch.tensor([label.is_exon for label in model.grammar.labels], device=best.label.device)
+    asked, calls = is_exon[best.label], None
+    if posteriors and bool(asked.any()):
+        exons = Segments(*(x[asked] for x in best))
+        calls = marginals(potentials, want=(), segments=exons, concepts=concepts(model.grammar)).calls
+        assert calls is not None
+    found = per_item(best, asked, calls, [len(letters) for _, letters in contigs])
+    return [
+        [gene for stretch in assembled(iter([one]), model.grammar, name, calibration) for gene in stretch.genes]
+        for (name, _), one in zip(contigs, found, strict=True)
+    ]
 
 
-def score(model: GeneModel, letters: NDArray, device: torch.device | str, window: int = WINDOW) -> Potentials:
-    """Return the potentials of a whole contig, the same whatever the windows are."""
-    forbidden, impossible = (torch.from_numpy(mask).to(device)[None] for mask in model.grammar.masks(encode(letters)))
-    p = model.potentials(see(model, letters, device, window), forbidden, impossible)
+def per_item(best: Segments, asked: Tensor, calls: Calls | None, lengths: Sequence[int]) -> Iterator[Found]:
+    """Yield what was found in each item of a batch."""
+    item, rows = best.item.cpu(), torch.stack(best[1:], 1).cpu().numpy()
+    mine = asked.cpu().numpy() & (calls is not None)
+    every = torch.arange(len(lengths) + 1)
+    edges = torch.searchsorted(item, every).tolist()
+    known = np.concatenate([[0], np.cumsum(mine)])
+    for i, length in enumerate(lengths):
+        part = slice(edges[i], edges[i + 1])
+        own = None if calls is None else Calls(*(x[known[part.start] : known[part.stop]].cpu() for x in calls))
+        yield Found(0, length, rows[part], mine[part], own, None)
+
+
+def score(
+    model: GeneModel, sequences: Sequence[NDArray], device: torch.device | str, window: int = WINDOW
+) -> Potentials:
+    """Return the potentials of whole contigs, the same whatever the windows are."""
+    lengths = [len(x) for x in sequences]
+    T = max(lengths)
+    masks = [model.grammar.masks(encode(x)) for x in sequences]
+    forbidden, impossible = (
+        torch.stack([pad(torch.from_numpy(m), (0, 0, 0, rows - len(m))) for m in kind]).to(device)
+        for kind, rows in zip(zip(*masks, strict=True), (T, T + 1), strict=True)
+    )
+    padded = np.stack([np.pad(x, (0, T - len(x)), constant_values=PADDING) for x in sequences])
+    p = model.potentials(see(model, padded, device, window), forbidden, impossible)
+    if len(sequences) > 1:
+        return p._replace(lengths=torch.tensor(lengths))
     (sites,) = p.boundaries
     return p._replace(emissions=p.emissions[0], boundaries=(sites._replace(scores=sites.scores[0]),))
 
 
 def see(model: GeneModel, letters: NDArray, device: torch.device | str, window: int = WINDOW) -> Tensor:
-    """Return (2, 1, OUTPUTS, T) features, window by window."""
+    """Return (2, B, OUTPUTS, T) features of (B, T) letters, window by window."""
     window = -(-window // STRIDE) * STRIDE
-    reach, T, parts = model.encoder.reach, len(letters), []
+    reach, T, parts = model.encoder.reach, letters.shape[-1], []
     for begin in range(0, T, window):
         end = min(begin + window, T)
         low, high = max(0, begin - reach), min(T, end + reach)
-        part = torch.from_numpy(np.array(letters[low:high]))[None].to(device)
+        part = torch.from_numpy(np.array(letters[..., low:high])).to(device)
         parts.append(model.features(part)[..., begin - low : end - low])
     return torch.cat(parts, -1)
 
 
-def concepts(g: Grammar) -> Tensor:
-    """Return (C,) numbers, the same for labels that give the same exon in the output.
+def packed(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Yield numbers of contigs that go through a model together: no more bases than `most`, nearly equal lengths.
 
-    Frames do not show there; kinds do in that the stop codon is added to single and terminal exons, and to others not.
+    Padding to the encoder's stride is what each gets alone too, so that nothing depends on its company.
     """
-    names = [(PRINTED.get(label.kind, label.kind), label.strand) for label in g.labels]
-    return torch.tensor([names.index(name) for name in names])
-
-
-def believed(genes: list[Gene], posteriors: NDArray) -> Iterator[Gene]:
-    """Yield genes with the posteriors of their exons, in order; a gene is at most as sure as its least sure exon."""
-    at = 0
-    for gene in genes:
-        own = posteriors[at : at + len(gene.exons)].clip(0, 1).tolist()
-        at += len(gene.exons)
-        exons = tuple(exon._replace(posterior=p) for exon, p in zip(gene.exons, own, strict=True))
-        yield gene._replace(exons=exons, posterior=min(own))
+    groups: dict[int, list[int]] = {}
+    for i, length in enumerate(lengths):
+        groups.setdefault(-(-length // STRIDE), []).append(i)
+    for strides, mine in groups.items():
+        n = max(1, most // max(1, strides * STRIDE))
+        for a in range(0, len(mine), n):
+            yield mine[a : a + n]

@@ -3,12 +3,27 @@
 from typing import NamedTuple
 
 
+class Certainty(NamedTuple):
+    """What is known about one called segment: posteriors, all exact but for that of the whole, and where its ends lie.
+
+    start and end are its low and its high coordinate on both strands, as they stand in the output.
+    """
+
+    start: float  # a segment that means the same starts exactly there
+    end: float  # or ends exactly there
+    segment: float  # exactly this segment: the exon's posterior, calibrated where the model has a calibration
+    label: float  # mean over the segment
+    start_ci: tuple[int, int]  # shortest interval of boundaries with 95 % of the distribution, both included
+    end_ci: tuple[int, int]
+
+
 class Exon(NamedTuple):
     """The coding part of an exon; the stop codon belongs to the last one."""
 
     start: int
     end: int
     posterior: float | None = None
+    certainty: Certainty | None = None
 
 
 class Gene(NamedTuple):
@@ -43,3 +58,12 @@ def phases(gene: Gene) -> list[int]:
         out.append(phase)
         phase = (phase - (exon.end - exon.start)) % 3
     return out if gene.strand == "+" else out[::-1]
+
+
+def kinds(gene: Gene) -> list[str]:
+    """Return the kind of every exon: single, initial, internal or terminal; where a gene is cut off it goes on."""
+    first = [i == 0 and not gene.partial[0] for i in range(len(gene.exons))]
+    last = [i == len(gene.exons) - 1 and not gene.partial[1] for i in range(len(gene.exons))]
+    starts, stops = (first, last) if gene.strand == "+" else (last, first)
+    names = {(True, True): "single", (True, False): "initial", (False, False): "internal", (False, True): "terminal"}
+    return [names[ends] for ends in zip(starts, stops, strict=True)]

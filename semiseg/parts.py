@@ -1,13 +1,19 @@
 """A genome in parts: what is learnt from, and what is set aside to validate on, by sequence or by region."""
 
+import re
 from collections.abc import Mapping
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 from .errors import SemisegError
 from .formats.annotation import Selection
 from .formats.fasta import Contig
+from .formats.files import describe, read_lines
+from .formats.sequences import no_sequence
 from .genes import Gene
+
+SPAN = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18})?)?")
 
 
 class Region(NamedTuple):
@@ -28,16 +34,25 @@ class Part(NamedTuple):
 
 
 def parse(text: str, contigs: Mapping[str, Contig], option: str = "--val") -> Region:
-    """Return the region of `name` or `name:from-to`, 1-based and inclusive as in samtools."""
-    if text in contigs:
-        return Region(text, 0, len(contigs[text].sequence))
+    """Return the region of contigs that are in memory."""
+    return region(text, {name: len(contig.sequence) for name, contig in contigs.items()}, option)
+
+
+def region(text: str, lengths: Mapping[str, int], option: str) -> Region:
+    """Return the region of `name`, `name:from` or `name:from-to`, 1-based and inclusive as in samtools.
+
+    The whole text is tried as a name first, since names may hold colons. Without an end it goes to the sequence's.
+    """
+    if text in lengths:
+        return Region(text, 0, lengths[text])
     name, _, span = text.rpartition(":")
-    if name not in contigs:
-        raise SemisegError(f"{option}: no sequence named {name or text}; there are {', '.join(list(contigs)[:10])}")
-    first, dash, last = span.replace(",", "").partition("-")
-    length = len(contigs[name].sequence)
-    if not first.isdecimal() or not (last.isdecimal() if dash and last else not last):
+    found = SPAN.fullmatch(span.replace(",", ""))
+    if name not in lengths:
+        raise no_sequence(option, name if found else text, lengths)
+    if found is None:
         raise SemisegError(f"{option}: expected NAME or NAME:FROM-TO, got {text!r}")
+    first, last = found.groups()
+    length = lengths[name]
     start, end = int(first) - 1, min(int(last), length) if last else length
     if not 0 <= start < end:
         raise SemisegError(f"{option}: {text} is empty: {name} has {length} bases")
@@ -87,3 +102,22 @@ def set_aside(contigs: Mapping[str, Contig]) -> list[str]:
         raise SemisegError("--val: the genome is one sequence: name a region of it to validate on, NAME:FROM-TO")
     tenth = sum(len(c.sequence) for c in contigs.values()) / 10
     return [min(contigs, key=lambda name: abs(len(contigs[name].sequence) - tenth))]
+
+
+def read_regions(path: Path, lengths: Mapping[str, int]) -> list[Region]:
+    """Return the regions of a BED file, cut at the sequences' ends."""
+    out = []
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip() or line.startswith((b"#", b"track", b"browser")):
+            continue
+        cells = line.decode(errors="replace").split("\t")
+        where = f"{describe(path)}, line {number}"
+        if len(cells) < 3 or not (cells[1].isdecimal() and cells[2].isdecimal() and int(cells[1]) < int(cells[2])):
+            raise SemisegError(f"{where}: expected BED: name, start and end, separated by tabs")
+        if cells[0] not in lengths:
+            raise no_sequence(where, cells[0], lengths)
+        start, end = int(cells[1]), min(int(cells[2]), lengths[cells[0]])
+        if start >= end:
+            raise SemisegError(f"{where}: {cells[0]} has {lengths[cells[0]]} bases")
+        out.append(Region(cells[0], start, end))
+    return out

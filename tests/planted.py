@@ -44,7 +44,7 @@ def write_files(folder, *contigs):
     fasta, gff = folder / "genome.fa", folder / "genes.gff3"
     fasta.write_bytes(b"".join(b">%s\n%s\n" % (c.name.encode(), c.sequence.tobytes()) for c, _ in contigs))
     text = io.StringIO()
-    write_gff3([g for _, genes in contigs for g in genes], [(c.name, len(c.sequence)) for c, _ in contigs], text)
+    write_gff3(((c.name, len(c.sequence), genes) for c, genes in contigs), text)
     gff.write_text(text.getvalue())
     return fasta, gff
 

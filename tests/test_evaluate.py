@@ -272,8 +272,11 @@ def test_a_negative_tolerance_is_refused() -> None:
 
 def write_genes(path: Path, genes: Sequence[Gene]) -> Path:
     """A GFF3 file of genes; every contig is as long as it needs to be."""
+    contigs = dict.fromkeys([*CONTIGS, *(gene.contig for gene in genes)])
     with path.open("w") as stream:
-        gff.write_gff3(genes, [(contig, LENGTH + 1000) for contig in CONTIGS], stream)
+        gff.write_gff3(
+            ((name, LENGTH + 1000, [gene for gene in genes if gene.contig == name]) for name in contigs), stream
+        )
     return path
 
 

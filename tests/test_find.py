@@ -7,10 +7,10 @@ import torch
 from planted import planted, tiny, write_files  # noqa: F401 - a fixture
 
 from semiseg import finder, recipe
+from semiseg.assembly import concepts
 from semiseg.calibration import Calibration, fit, from_json
 from semiseg.cli import console
 from semiseg.cli.main import group
-from semiseg.decode import concepts
 from semiseg.errors import SemisegError
 from semiseg.grammar import grammar
 

@@ -4,10 +4,11 @@ import gzip
 import io
 import struct
 import sys
+import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -18,10 +19,10 @@ from hypothesis import strategies as st
 
 from semiseg.errors import SemisegError
 from semiseg.formats.annotation import Annotation, Selection, read_annotation, select
-from semiseg.formats.bed import BedRow, write_bed
+from semiseg.formats.bed import COLOURS, EXTRA, BedRow, exon_rows, write_bed
 from semiseg.formats.fasta import read_fasta
 from semiseg.formats.gff import write_gff3
-from semiseg.genes import Exon, Gene, Transcript, phases
+from semiseg.genes import Certainty, Exon, Gene, Transcript, kinds, phases
 
 
 def zipped(data: bytes) -> bytes:
@@ -123,10 +124,10 @@ def line(
     return "\t".join([contig, "test", kind, str(start), str(end), score, strand, phase, attributes]) + "\n"
 
 
-def write(genes: Iterable[Gene], contigs: Iterable[tuple[str, int]] = ()) -> str:
-    """The genes as GFF3."""
+def write(genes: Iterable[Gene], length: int | None = None) -> str:
+    """The genes as GFF3, on contigs of that length."""
     stream = io.StringIO()
-    write_gff3(genes, contigs, stream)
+    write_gff3(((name, length, found) for name, found in groupby(genes, lambda gene: gene.contig)), stream)
     return stream.getvalue()
 
 
@@ -172,8 +173,8 @@ def test_standard_input_is_read_and_stays_open(storage: str, monkeypatch: pytest
         (b">a\nAC\n>b\nAC\n>a x\nGT\n", "line 5: there is a second record named a"),
         (b">a\nAC\n> b\nAC\n", "line 3: expected a name"),
         (b">\nAC\n", "line 1: expected a name"),
-        (b">a\nACGT\nACLT\n", r"record a: expected nucleotides \(IUPAC codes\), found b'L' at base 7"),
-        (b">a\nAC\xffT\n", "found b'.*ff' at base 3"),
+        (b">a\nACGT\nACLT\n", r"record a: expected nucleotides \(IUPAC codes\), found 'L' at base 7"),
+        (b">a\nAC\xffT\n", r"found '\\xff' at base 3"),
         (b">a\nAC\0T\n", "line 2: expected text, plain or gzip, found binary data"),
         (b">a\rACGT\r", "line 1: carriage return"),
         (bytes(range(31, 256)), "damaged gzip data"),
@@ -522,7 +523,7 @@ def test_gff3_has_every_line_of_a_gene() -> None:
         ["CDS", "31", "41", "0.9877", "-", "1", f"{ids};partial=true;end_range=41,."],
         ["###"],
     ]
-    found = [text.split("\t") for text in write([gene], [("chr 1~", 100)]).splitlines()]
+    found = [text.split("\t") for text in write([gene], 100).splitlines()]
     assert {tuple(columns[:2]) for columns in found if len(columns) > 1} == {("chr%201%7E", "semiseg")}
     assert [columns[2:] if len(columns) > 1 else columns for columns in found] == expected
 
@@ -547,6 +548,60 @@ def test_gff3_ids_are_unique() -> None:
     assert transcripts[:4] == ["a", "c_2", "a_2", "c_4"]
 
 
+def test_gff3_ids_do_not_take_longer_and_longer_to_find() -> None:
+    began = time.process_time()
+    attributes = [text.split("\t")[8] for text in write([gene(0, 3)._replace(name="a")] * 20_000).splitlines()[1::5]]
+    assert attributes[1:3] == ["ID=gene:a_2", "ID=gene:a_3"]
+    assert len({*attributes}) == 20_000
+    assert time.process_time() - began < 10  # some 0.5 s; if every name were counted from 1, minutes
+
+
+def test_gff3_says_the_length_of_a_contig_before_its_genes() -> None:
+    stream = io.StringIO()
+    contigs = [
+        ("a", 50, [gene(0, 3, contig="a")]),
+        ("b", 7, []),
+        ("none", 0, []),
+        ("c", None, [gene(6, 9, contig="c")]),
+    ]
+    write_gff3(contigs, stream, ["semiseg 1", "two\nlines", "caf\udce9.fa"])
+    lines = stream.getvalue().splitlines()
+    assert lines[:4] == ["##gff-version 3", "# semiseg 1", "# two lines", "# caf\\udce9.fa"]
+    said = [text if text.startswith("#") else text.split("\t")[2] for text in lines[4:]]
+    features = ["gene", "mRNA", "exon", "CDS", "###"]
+    assert said == ["##sequence-region a 1 50", *features, "##sequence-region b 1 7", *features]
+
+
+def test_gff3_with_the_regions_first_has_no_comments_between_genes() -> None:
+    genes = [gene(0, 3), gene(6, 9)]
+    stream = io.StringIO()
+    write_gff3([("chr1", 50, genes), ("b", 7, [])], stream, ["semiseg 1"], [("chr1", 50), ("b", 7)])
+    lines = stream.getvalue().splitlines()
+    head = ["##gff-version 3", "# semiseg 1", "##sequence-region chr1 1 50", "##sequence-region b 1 7"]
+    assert lines == head + [text for text in write(genes).splitlines() if not text.startswith("#")]
+    stream = io.StringIO()
+    write_gff3([("chr1", 50, genes)], stream, regions=())
+    assert stream.getvalue().splitlines() == [head[0], *lines[4:]]
+
+
+CERTAIN = Certainty(0.98765, 1, 0.9, 0.99999, (8, 11), (20, 20))
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+def test_gff3_says_how_certain_an_exon_is(strand: str) -> None:
+    exons = (Exon(9, 20, 0.9, CERTAIN), Exon(30, 41, 0.5))
+    rows = [text.split("\t") for text in write([Gene("c", strand, exons, "g", 0, (True, True))]).splitlines()]
+    more = "start_posterior=0.9877;end_posterior=1.0000;segment_posterior=0.9000;start_ci=9-12;end_ci=20-20"
+    found = [(row[2], row[5], row[8].partition(";start_range=.,10;")[2]) for row in rows if len(row) == 9]
+    assert found[2:] == [
+        ("exon", "0.9000", more),
+        ("CDS", "0.9000", more),
+        ("exon", "0.5000", ""),
+        ("CDS", "0.5000", ""),
+    ]
+    assert "posterior" not in rows[1][8] + rows[2][8]
+
+
 def test_genes_are_written_as_they_come() -> None:
     stream = io.StringIO()
 
@@ -555,7 +610,7 @@ def test_genes_are_written_as_they_come() -> None:
             assert stream.getvalue().count("###") == i
             yield Gene("c", "+", (Exon(0, 3),))
 
-    write_gff3(genes(), [], stream)
+    write_gff3([("c", None, genes())], stream)
     assert stream.getvalue().count("###\n") == 3
 
 
@@ -575,6 +630,46 @@ def test_bed() -> None:
     )
     with pytest.raises(ValueError, match=r"expected 1 extra column\(s\), found 2"):
         write_bed(rows, io.StringIO(), extra=("kind",))
+
+
+def test_bed_says_how_certain_an_exon_is() -> None:
+    exons = (Exon(9, 20, 0.9, CERTAIN), Exon(30, 41))
+    stream = io.StringIO()
+    write_bed(exon_rows(Gene("c", "-", exons), "g"), stream, EXTRA["bed"], ["semiseg 1", "two\nlines"])
+    assert stream.getvalue() == (
+        "# semiseg 1\n# two lines\n"
+        "#chrom\tstart\tend\tname\tscore\tstrand\tstart_posterior\tend_posterior\tsegment_posterior\tlabel_posterior"
+        "\tstart_low\tstart_high\tend_low\tend_high\n"
+        "c\t9\t20\tg\t900\t-\t0.9877\t1.0000\t0.9000\t1.0000\t8\t11\t20\t20\n"
+        "c\t30\t41\tg\t0\t-" + 8 * "\t." + "\n"
+    )
+
+
+def test_bed9_is_coloured_by_kind() -> None:
+    stream = io.StringIO()
+    write_bed(exon_rows(Gene("c", "-", (Exon(9, 20, 0.9, CERTAIN), Exon(30, 41))), "g", "bed9"), stream, EXTRA["bed9"])
+    header, first, second = (text.split("\t") for text in stream.getvalue().splitlines())
+    assert header[6:10] == ["thickStart", "thickEnd", "itemRgb", "start_posterior"]
+    assert first[6:10] == ["9", "20", COLOURS["terminal"], "0.9877"]
+    assert second[6:10] == ["30", "41", COLOURS["initial"], "."]
+    assert len({*COLOURS.values()}) == 4
+
+
+@pytest.mark.parametrize(
+    ("count", "partial", "expected"),
+    [
+        (1, (False, False), ["single"]),
+        (1, (True, False), ["terminal"]),
+        (1, (True, True), ["internal"]),
+        (3, (False, False), ["initial", "internal", "terminal"]),
+        (2, (True, False), ["internal", "terminal"]),
+        (2, (False, True), ["initial", "internal"]),
+    ],
+)
+def test_kinds_of_exons(count: int, partial: tuple[bool, bool], expected: list[str]) -> None:
+    exons = tuple(Exon(10 * i, 10 * i + 3) for i in range(count))
+    assert kinds(Gene("c", "+", exons, partial=partial)) == expected
+    assert kinds(Gene("c", "-", exons, partial=partial[::-1])) == expected[::-1]
 
 
 def gene(

@@ -7,6 +7,7 @@ from planted import planted, write_files
 from semiseg.corpus import gather
 from semiseg.errors import SemisegError
 from semiseg.grammar import grammar
+from semiseg.parts import Region, region
 from semiseg.training import UNKNOWN
 
 
@@ -52,3 +53,37 @@ def test_regions_do_not_overlap(tmp_path):
     files = write_files(tmp_path, planted(20000))
     with pytest.raises(SemisegError, match="overlap"):
         gather(*files, grammar(37), ["one:1-9000", "one:8000-10000"])
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("chr2", ("chr2", 0, 5000)),
+        ("chr2:1,000-2,000", ("chr2", 999, 2000)),
+        ("chr2:1000-", ("chr2", 999, 5000)),
+        ("chr2:1000", ("chr2", 999, 5000)),
+        ("chr2:4000-9999", ("chr2", 3999, 5000)),
+        ("HLA:1", ("HLA:1", 0, 30)),  # a name, and not a region of HLA
+        ("HLA:1:2-3", ("HLA:1", 1, 3)),
+        ("HLA:2", ("HLA", 1, 20)),
+    ],
+)
+def test_a_region_is_found(text, found):
+    assert region(text, {"chr2": 5000, "HLA": 20, "HLA:1": 30}, "--region") == Region(*found)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("chr2", "--region: no sequence named chr2; there are 2, II, III$"),
+        ("II_:5-9", "--region: no sequence named II_; there are II, III, 2$"),
+        ("a:b", "--region: no sequence named a:b; there are"),
+        ("II:5-x", "--region: expected NAME or NAME:FROM-TO, got 'II:5-x'"),
+        ("II:-5", "expected NAME or NAME:FROM-TO"),
+        ("II:" + "9" * 5000, "expected NAME or NAME:FROM-TO"),
+        ("II:9-8", "II:9-8 is empty: II has 50 bases"),
+    ],
+)
+def test_a_region_that_is_not_there_is_refused(text, message):
+    with pytest.raises(SemisegError, match=message):
+        region(text, {"II": 50, "III": 60, "2": 70}, "--region")

@@ -152,6 +152,34 @@ def test_a_stream_forgets_what_is_decided():
     assert stream.base > 4000
 
 
+@pytest.mark.parametrize("kind", ["equal", "clear"])
+@pytest.mark.parametrize(("left", "seed"), [("censored", 1), ("exact", 3), ("censored", 5)])
+def test_long_segments_come_out_of_a_stream_as_of_the_whole(left, seed, kind):
+    p = larger(seed, 3000, K=8)._replace(left=left, right="censored")
+    for a, b in ((0, 700), (1200, 2700)):  # nothing but the grammar tells labels apart there, or one label explains it
+        p.emissions[a:b] = 0.0 if kind == "equal" else -1.0
+        p.emissions[a:b, 1] = 0.0 if kind == "equal" else 0.2
+    ((_, x),) = items(p)
+    expected = viterbi_item(x, whole(3000), POOLS[1])
+    for size in (50, 777):
+        assert streamed(p, size) == (expected.score * fixed.UNIT, segments(expected)), size
+
+
+@pytest.mark.parametrize("contrast", [0.01, 0.0])
+def test_a_stream_forgets_the_middle_of_a_long_segment(contrast):
+    p = long_tail(20_000)
+    p.emissions[7:-9, 1] = contrast
+    stream = ViterbiStream(p)
+    found = []
+    for a in range(0, 20_000, 100):
+        found.append(stream.push(p.emissions[a : a + 100]))
+        assert stream.position - stream.base < 3000
+    found.append(stream.finish([]))
+    assert [row for s in found for row in zip(*(v.tolist() for v in s[1:]), strict=True)] == [
+        (0, 7, 0), (7, 19_991, 1), (19_991, 20_000, 2),
+    ]  # fmt: skip
+
+
 def test_a_stream_that_cannot_decide_says_where():
     with pytest.raises(UndecidedError, match="right of position 0 is decided") as error:
         streamed(forced_cycle(1200), 50, cap=600)

@@ -1,10 +1,12 @@
 """Viterbi over a stream, block by block: segments come out as soon as nothing that follows can change them.
 
 Everything left of the point where the best paths to all live states meet is final and forgotten, so memory is the
-distance to that point, not the length of the stream. Scores are those of `viterbi_item`, bit for bit.
+distance to that point, not the length of the stream; nor that of a segment, where all of them lie in the same one.
+Scores are those of `viterbi_item`, bit for bit.
 """
 
 from collections.abc import Sequence as Listed
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,12 +18,19 @@ from ..errors import PotentialsError, UndecidedError
 from ..potentials import Boundary, Potentials
 from ..resolve import Sequence, resolve, sequence
 from ..results import Segments
-from .coalesce import meet
+from .coalesce import NONE, meet
 from .directions import Direction
 from .trace import LOST, Cursor, close_max, walk_max
 from .viterbi import max_laws
 
 CAP = 1 << 26  # undecided positions kept, unless told otherwise
+
+
+class Open(NamedTuple):
+    """The segment in which all that is alive lay at some boundary: however long, its rows need not be kept."""
+
+    label: int
+    start: int
 
 
 class Fed(Direction):
@@ -66,7 +75,8 @@ class ViterbiStream:
         self.fine = np.zeros(C, np.int64)
         self.sums, self.uncut = np.zeros(C, np.int64), np.ones(C, bool)
         self.bound, self.highest = 0.0, 0.0  # of emissions summed, and of boundary scores, for the range check
-        self.base = 0  # everything left of it is decided
+        self.base = 0  # rows are kept from here on; what lies left of it is decided, or in the one open segment
+        self.open: Open | None = None  # which reaches over `base`
         none, columns = np.zeros((0, C), np.int64), np.zeros((0, sum(self.widths)), np.int64)
         # alpha, h, emissions and boundary scores from `base` on, with offsets
         self.held: list[tuple[NDArray, ...]] = [(self.state.alpha[None], none, none, columns)]
@@ -188,15 +198,24 @@ class ViterbiStream:
         alpha, h, e, scores = self._gathered()
         s, phase = self.state, self.x.origin + self.base
         live = [np.where(a > fixed.NEVER // 2, a + s.offset, fixed.NEVER) for a in (s.ring, s.folded, s.first)]
-        row, label = meet(self.direction.model, self.laws, self.base, alpha, h, e, scores, phase, *live)
+        root = NONE if self.open is None else self.open.label
+        split = max(0, len(h) - 2 * self.direction.ring)
+        row, label, crossing = meet(
+            self.direction.model, self.laws, self.base, alpha, h, e, scores, phase, *live, root, split
+        )
         if row == LOST:
             raise AssertionError(f"stream: live states at {self.position} contradict the scores kept")
         found = np.zeros((0, 3), np.int64)
         if row > 0:
             end = self.base + row
             found = self._walk(Cursor(label, end, end, 0, int(alpha[row, label]), 0))
+            self.open = None
+        if crossing >= 0 and split > row:
+            self.open = self.open or Open(crossing, self.base + row)
+            row = split
+        if row > 0:
             self.held = [(alpha[row:].copy(), h[row:].copy(), e[row:].copy(), scores[row:].copy())]
-            self.base = end
+            self.base += row
         if self.position - self.base > self.cap:
             raise UndecidedError(
                 f"stream: at {self.position}, nothing right of position {self.base} is decided; the cap is {self.cap}",
@@ -211,9 +230,11 @@ class ViterbiStream:
         out, where = np.empty((len(h), 3), np.int64), np.array(cursor, np.int64)
         model, phase = self.direction.model, self.x.origin + self.base
         n = walk_max(model, self.laws, self.base, alpha, h, e, scores, phase, where, out)
-        if n == LOST or where[1] != self.base:
+        label, end, at = where[:3].tolist()
+        if n == LOST or at != self.base or (label != self.open.label if self.open else end != at):
             raise AssertionError(f"stream: traceback lost near position {self.base}")
-        return out[:n][::-1]
+        first = [] if self.open is None else [(self.open.start, end, label)]
+        return np.concatenate([np.array(first, np.int64).reshape(-1, 3), out[:n][::-1]])
 
 
 def _array(x: Tensor) -> NDArray:

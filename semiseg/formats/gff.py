@@ -1,14 +1,15 @@
 """GFF3 of gene models."""
 
 import re
-from collections import Counter
-from collections.abc import Iterable
-from typing import NamedTuple, TextIO
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 from urllib.parse import quote
 
-from ..genes import Gene, phases
+from ..genes import Certainty, Gene, phases
+from .output import Writer, comment
 
 SOURCE = "semiseg"
+PREFIXES = ("gene:", "cds:")  # of ids, before the name of a gene and of its coding sequence
 SEQID = ".:^*$@!+_?-|"  # what may stand in column 1 besides letters and digits
 RESERVED = re.compile(r"[%;=&,\x00-\x1f\x7f]|\A\s|\s\Z")  # what may not stand in an attribute; readers strip blanks
 
@@ -21,36 +22,72 @@ class Names(NamedTuple):
     coding: str
 
 
-def write_gff3(genes: Iterable[Gene], contigs: Iterable[tuple[str, int]], stream: TextIO) -> None:
-    """Write genes in the order given, each as gene > mRNA > exon and CDS; contigs are names and lengths.
+class FreeNames:
+    """Gives ids that no earlier feature has. Only names are kept, one a gene, since their ids follow from them."""
+
+    def __init__(self) -> None:
+        self.taken: set[str] = set()
+        self.numbers: dict[str, int] = {}  # where counting goes on for a name that came again, or it would be quadratic
+
+    def take(self, name: str) -> Names:
+        """The ids of a gene that would be called so; a name that is taken gets a number."""
+        number = self.numbers.get(name, 1)
+        candidate = name if number == 1 else f"{name}_{number}"
+        while self.is_taken(candidate):
+            number += 1
+            candidate = f"{name}_{number}"
+        if number > 1:
+            self.numbers[name] = number
+        self.taken.add(candidate)
+        return ids_of(candidate)
+
+    def is_taken(self, name: str) -> bool:
+        """Whether one of the name's ids is one of another name's."""
+        return not self.taken.isdisjoint((*ids_of(name), *(name.removeprefix(prefix) for prefix in PREFIXES)))
+
+
+def ids_of(name: str) -> Names:
+    """The ids of a gene called so."""
+    of_gene, of_coding = PREFIXES
+    return Names(of_gene + name, name, of_coding + name)
+
+
+def write_gff3(
+    contigs: Iterable[tuple[str, int | None, Iterable[Gene]]],
+    stream: Writer,
+    comments: Sequence[str] = (),
+    regions: Iterable[tuple[str, int]] | None = None,
+) -> None:
+    """Write contigs in the order given, (name, length, genes) each, every gene as gene > mRNA > exon and CDS.
 
     The mRNA's ID is the gene's name, so that it comes back when the file is read; a name that is taken gets a number.
-    A gene is written as soon as it comes.
+    A gene is written as soon as it comes. A contig's length is written before its first gene, where it is known.
+
+    With regions, names and lengths of all contigs or of none, these come first and no line between genes begins with
+    #. Files with an index need that: tabix 1.16 stops at such lines.
     """
     stream.write("##gff-version 3\n")
-    for contig, length in contigs:
+    for text in comments:
+        stream.write(comment(text))
+    for region in regions or ():
+        write_region(*region, stream)
+    free = FreeNames()
+    for contig, length, genes in contigs:
+        if regions is None and length is not None:
+            write_region(contig, length, stream)
+        for number, gene in enumerate(genes, start=1):
+            write_gene(gene, free.take(gene.name or f"{contig}_{number}"), stream)
+            if regions is None:
+                stream.write("###\n")
+
+
+def write_region(contig: str, length: int, stream: Writer) -> None:
+    """Write how long a contig is; an empty one has no first base that a region could begin with."""
+    if length > 0:
         stream.write(f"##sequence-region {escape_seqid(contig)} 1 {length}\n")
-    taken: set[str] = set()
-    numbers: Counter[str] = Counter()
-    for gene in genes:
-        numbers[gene.contig] += 1
-        names = free_names(gene.name or f"{gene.contig}_{numbers[gene.contig]}", taken)
-        taken.update(names)
-        write_gene(gene, names, stream)
 
 
-def free_names(name: str, taken: set[str]) -> Names:
-    """Ids that no earlier feature has."""
-    number, candidate = 1, name
-    while True:
-        names = Names(f"gene:{candidate}", candidate, f"cds:{candidate}")
-        if taken.isdisjoint(names):
-            return names
-        number += 1
-        candidate = f"{name}_{number}"
-
-
-def write_gene(gene: Gene, names: Names, stream: TextIO) -> None:
+def write_gene(gene: Gene, names: Names, stream: Writer) -> None:
     """Write the lines of one gene."""
     gene_id, transcript_id, coding_id = (escape(name) for name in names)
     start, end = gene.exons[0].start, gene.exons[-1].end
@@ -65,9 +102,9 @@ def write_gene(gene: Gene, names: Names, stream: TextIO) -> None:
     write("mRNA", start, end, gene.posterior, ".", f"ID={transcript_id};Parent={gene_id}{partial}")
     for exon, phase in zip(gene.exons, phases(gene), strict=True):
         partial = partial_attributes(gene, exon.start, exon.end)
-        write("exon", *exon, ".", f"Parent={transcript_id}{partial}")
-        write("CDS", *exon, str(phase), f"ID={coding_id};Parent={transcript_id}{partial}")
-    stream.write("###\n")
+        more = partial + certainty_attributes(exon.certainty)
+        write("exon", exon.start, exon.end, exon.posterior, ".", f"Parent={transcript_id}{more}")
+        write("CDS", exon.start, exon.end, exon.posterior, str(phase), f"ID={coding_id};Parent={transcript_id}{more}")
 
 
 def partial_attributes(gene: Gene, start: int, end: int) -> str:
@@ -77,6 +114,21 @@ def partial_attributes(gene: Gene, start: int, end: int) -> str:
     low = f";start_range=.,{start + 1}" if gene.partial[0] and start == gene.exons[0].start else ""
     high = f";end_range={end},." if gene.partial[1] and end == gene.exons[-1].end else ""
     return f";partial=true{low}{high}"
+
+
+def certainty_attributes(certainty: Certainty | None) -> str:
+    """What is known about a segment; intervals are of its first and of its last base, LOW-HIGH.
+
+    A comma would make a list of two values. Boundary 0 is before base 1, so only starts move.
+    """
+    if certainty is None:
+        return ""
+    (start_low, start_high), (end_low, end_high) = certainty.start_ci, certainty.end_ci
+    return (
+        f";start_posterior={certainty.start:.4f};end_posterior={certainty.end:.4f}"
+        f";segment_posterior={certainty.segment:.4f}"
+        f";start_ci={start_low + 1}-{start_high + 1};end_ci={end_low}-{end_high}"
+    )
 
 
 def escape(text: str) -> str:

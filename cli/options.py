@@ -1,0 +1,78 @@
+"""Options that decoding commands share, and what they do with them."""
+
+import json
+from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from semiseg.bundled import DEFAULT
+
+if TYPE_CHECKING:
+    import torch
+
+    from semiseg.calling import Asked
+
+Command = Callable[..., Any]
+
+
+def several(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Return decorators as one, in the order of the help."""
+    return lambda command: reduce(lambda inner, one: one(inner), reversed(decorators), command)
+
+
+genome = several(
+    click.argument("genome", type=click.Path(path_type=Path, allow_dash=True)),
+    click.option(
+        "--model", default=DEFAULT, show_default=True, metavar="NAME|FILE",
+        help="A model that `semiseg models` lists, or a file that `semiseg train` wrote.",
+    ),
+)  # fmt: skip
+regions = several(
+    click.option(
+        "-r", "--region", multiple=True, metavar="NAME[:FROM-TO]",
+        help="Only here, from 1, both ends included; may be given several times.",
+    ),
+    click.option("--regions-bed", type=click.Path(path_type=Path), help="Only in the regions of a BED file."),
+    click.option("--isolated", is_flag=True, help="Regions as if nothing were around them."),
+)  # fmt: skip
+running = several(
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option("--threads", type=click.IntRange(1), help="By default as many as there are cores."),
+    click.option("--raw", is_flag=True, help="Posteriors as they are, without the model's calibration."),
+    click.option("-q", "--quiet", is_flag=True, help="No progress and no warnings."),
+    click.option("--json", "as_json", is_flag=True, help="A summary as JSON, on stderr."),
+)
+
+
+def chosen_device(device: str, threads: int | None) -> "torch.device":
+    """Return the device, and have that many threads work."""
+    import torch
+
+    from semiseg import SemisegError
+    from semiseg.devices import choose
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        return choose(device)
+    except SemisegError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def run(asked: "Asked", quiet: bool, as_json: bool) -> None:
+    """Call genes with progress on stderr, where that is a terminal."""
+    from semiseg.calling import call
+
+    from .progress import positions
+
+    def say(text: str) -> None:
+        if not quiet:
+            click.echo(f"semiseg: warning: {text}", err=True)
+
+    with positions(quiet) as report:
+        summary = call(asked, say, report)
+    if as_json:
+        click.echo(json.dumps(summary), err=True)

@@ -1,0 +1,176 @@
+"""From a genome to files: calls as BED or GFF3, posteriors as tracks, in one pass."""
+
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import __version__, bundled, depth
+from .errors import SemisegError
+from .finder import Finder, load
+from .formats.bed import EXTRA, exon_rows, write_bed
+from .formats.files import describe
+from .formats.gff import write_gff3
+from .formats.output import writing
+from .formats.sequences import Sequences, open_sequences
+from .formats.tracks import TrackSink, open_tracks
+from .gene_tracks import track_names
+from .genes import Gene
+from .genome import Census, Result, Settings, decode_genome, decode_regions
+from .parts import Region, read_regions, region
+
+FILLED = 1 << 20  # positions of a gap between regions that are filled at once
+MEANING = "score: posterior of exactly this exon, {}; start_ and end_ columns: of its ends, and 95 % credible intervals"
+
+
+class Asked(NamedTuple):
+    """What is wanted of a genome."""
+
+    genome: Path
+    model: str
+    settings: Settings
+    form: str = "bed"  # or bed9, gff3
+    output: Path | None = None  # None: standard output
+    calls: bool = True
+    posteriors: Path | None = None
+    track_form: str = "bigwig"  # or bedgraph, hdf5
+    regions: tuple[str, ...] = ()
+    regions_bed: Path | None = None
+    least: float = 0.0  # posterior of a gene that is written
+    raw: bool = False  # without calibration
+    command: tuple[str, ...] = ()
+
+
+def call(
+    asked: Asked,
+    say: Callable[[str], None] = lambda text: None,
+    report: Callable[[int, int | None], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Write what is asked for and return a summary; `report` gets positions done, and how many there are."""
+    path = bundled.find(asked.model)
+    finder = load(path)
+    finder.model.to(asked.settings.device)
+    census = Census()
+    with open_sequences(asked.genome) as sequences, ExitStack() as stack:
+        for note in sequences.notes:
+            say(note)
+        regions = chosen(asked, sequences)
+        results: Iterator[Result]
+        settings = asked.settings._replace(tracks=asked.posteriors is not None)
+        if regions:
+            results = decode_regions(sequences, regions, finder, settings, census, asked.raw)
+        else:
+            results = decode_genome(sequences, finder, settings, census, asked.raw)
+        comments = [
+            f"semiseg {__version__}", *([f"command: {shlex.join(asked.command)}"] if asked.command else []),
+            f"model: {path.name}, sha256 {bundled.digest(path)}",
+            MEANING.format("uncalibrated" if asked.raw or finder.calibration is None else "calibrated"),
+        ]  # fmt: skip
+        sink = None
+        if asked.posteriors is not None:
+            if sequences.lengths is None:
+                raise SemisegError(f"{describe(asked.genome)}: tracks need the lengths of sequences, which a pipe does not tell:"
+                                   " give a file")  # fmt: skip
+            names, contigs = track_names(finder.model.grammar), list(sequences.lengths.items())
+            sink = open_tracks(asked.posteriors, asked.track_form, names, contigs, comments)
+            stack.callback(sink.abort)
+        total = sum(b - a for _, a, b in regions) or (sum(sequences.lengths.values()) if sequences.lengths else None)
+        done = followed(results, sink, lambda n: report(n, total))
+        if asked.calls:
+            write(done, asked, sequences, comments)
+        else:
+            for result in done:
+                for _ in result.stretches:
+                    pass
+        if sink is not None:
+            sink.close()
+    for text in warnings(finder, census):
+        say(text)
+    return {"genes": census.genes, "bases": census.bases, "model": path.stem}
+
+
+def chosen(asked: Asked, sequences: Sequences) -> list[Region]:
+    """Return the regions asked for, in the file's order, those that overlap as one; none: everything."""
+    if not asked.regions and asked.regions_bed is None:
+        return []
+    if sequences.lengths is None:
+        raise SemisegError(f"{describe(asked.genome)}: a region needs a file, since a pipe can be read only once and in order")
+    given = [region(text, sequences.lengths, "--region") for text in asked.regions]
+    if asked.regions_bed is not None:
+        given += read_regions(asked.regions_bed, sequences.lengths)
+    order = {name: i for i, name in enumerate(sequences.lengths)}
+    out: list[Region] = []
+    for one in sorted(given, key=lambda r: (order[r.name], r.start, r.end)):
+        if out and out[-1].name == one.name and one.start <= out[-1].end:
+            out[-1] = out[-1]._replace(end=max(out[-1].end, one.end))
+        else:
+            out.append(one)
+    if not out:
+        raise SemisegError(f"{asked.regions_bed}: no region in it")
+    return out
+
+
+def followed(results: Iterator[Result], sink: TrackSink | None, report: Callable[[int], None]) -> Iterator[Result]:
+    """Yield results whose stretches, when they are used, go to the tracks as well and are counted."""
+    done, contig, at = 0, None, 0
+
+    def stretches(result: Result) -> Iterator:
+        nonlocal done, contig, at
+        if sink is not None and result.name != contig:
+            assert result.length is not None
+            sink.contig(result.name, result.length)
+            contig, at = result.name, -1
+        for stretch in result.stretches:
+            if sink is not None and stretch.tracks is not None and len(stretch.tracks):
+                while 0 <= at < stretch.first:
+                    n = min(FILLED, stretch.first - at)
+                    sink.add(at, np.zeros((n, stretch.tracks.shape[1]), np.float32))
+                    at += n
+                sink.add(stretch.first, stretch.tracks)
+                at = stretch.last
+            done += stretch.last - stretch.first
+            report(done)
+            yield stretch
+
+    for result in results:
+        yield result._replace(stretches=stretches(result))
+
+
+def write(results: Iterator[Result], asked: Asked, sequences: Sequences, comments: Sequence[str]) -> None:
+    """Write the genes of all results."""
+
+    def genes(result: Result) -> Iterator[Gene]:
+        for stretch in result.stretches:
+            yield from (g for g in stretch.genes if g.posterior is None or g.posterior >= asked.least)
+
+    is_gff = asked.form == "gff3"
+    with writing(asked.output, index="gff" if is_gff else "bed") as stream:
+        if is_gff:
+            lengths = None if not compressed(asked.output) else list((sequences.lengths or {}).items())
+            write_gff3(((r.name, r.length, genes(r)) for r in results), stream, comments, regions=lengths)
+            return
+        rows = (
+            row
+            for result in results
+            for number, gene in enumerate(genes(result), start=1)
+            for row in exon_rows(
+                gene, gene.name or f"{result.name}_{number}", "bed9" if asked.form == "bed9" else "bed"
+            )
+        )
+        write_bed(rows, stream, EXTRA[asked.form], comments)
+
+
+def compressed(path: Path | None) -> bool:
+    """Return whether a file will have an index."""
+    return path is not None and path.suffix in (".gz", ".bgz")
+
+
+def warnings(finder: Finder, census: Census) -> list[str]:
+    """Return a sentence for each way in which the genome is unlike those that the model learnt from."""
+    ranges = depth.from_json(finder.about.get("depth"))
+    if ranges is None or census.known < depth.LEAST:
+        return []
+    return depth.warnings(ranges, census.gc / census.known, census.genic / census.known)

@@ -1,0 +1,42 @@
+"""Files that appear under their names only when they are complete."""
+
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+
+class Draft:
+    """A hidden folder beside the final files: on the same disk, so that renaming is all that is left to do."""
+
+    def __init__(self, where: Path, is_file: bool) -> None:
+        """Begin the file or the folder of files where; a folder is made if there is none."""
+        self.is_file = is_file
+        self.target = where.parent if is_file else where
+        self.made = not self.target.exists() and not is_file
+        if self.made:
+            self.target.mkdir(parents=True)
+        try:
+            self.folder = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=self.target))
+        except OSError:
+            self.remove_target()
+            raise
+        self.file = self.folder / where.name
+
+    def publish(self) -> None:
+        """Give all files their names; what stood there is replaced."""
+        for path in sorted(self.folder.iterdir()):
+            os.replace(path, self.target / path.name)
+        self.folder.rmdir()
+
+    def discard(self) -> None:
+        """Remove the files, and the folder if it was made for them and holds nothing else."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.remove_target()
+
+    def remove_target(self) -> None:
+        """Remove the folder that was made."""
+        if self.made:
+            with suppress(OSError):
+                self.target.rmdir()

@@ -1,0 +1,145 @@
+"""Tracks as runs of equal values, one file and one thread a track."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+QUEUED = 4  # batches that wait for a thread
+
+
+class Runs(NamedTuple):
+    """Some runs of one track in one contig, ascending, apart from each other in place or value, none of value 0."""
+
+    contig: str
+    starts: NDArray[np.int64]  # (N,)
+    ends: NDArray[np.int64]  # (N,)
+    thousandths: NDArray[np.uint16]  # (N,)
+
+
+class RunFinder:
+    """Runs of one track in one contig; the last one stays open until it is known where it ends."""
+
+    def __init__(self, contig: str) -> None:
+        self.contig = contig
+        nothing = np.empty(0, np.int64)
+        self.open = Runs(contig, nothing, nothing, np.empty(0, np.uint16))  # one run or none
+
+    def put(self, start: int, values: NDArray[np.uint16]) -> Runs:
+        """Take (n,) values, n > 0, that follow on from the last; return the runs that they close."""
+        begins = np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1])))
+        starts, found = start + begins, values[begins]
+        if len(self.open.starts) and self.open.thousandths[0] == found[0]:
+            starts[0] = self.open.starts[0]
+        else:
+            starts = np.concatenate((self.open.starts, starts))
+            found = np.concatenate((self.open.thousandths, found))
+        end = np.array([start + len(values)])
+        self.open = Runs(self.contig, starts[-1:], end, found[-1:])
+        return self.some(starts[:-1], starts[1:], found[:-1])
+
+    def finish(self) -> Runs:
+        """Return the last run."""
+        return self.some(*self.open[1:])
+
+    def some(self, starts: NDArray[np.int64], ends: NDArray[np.int64], found: NDArray[np.uint16]) -> Runs:
+        """Return those runs that are not 0."""
+        kept = found > 0
+        return Runs(self.contig, starts[kept], ends[kept], found[kept])
+
+
+class BackgroundWriter:
+    """A thread that writes one file from the batches put to it; what goes wrong there comes out here."""
+
+    def __init__(self, path: Path, write: Callable[[Iterator[Runs]], None]) -> None:
+        self.write = write
+        self.queue: Queue[Runs | None] = Queue(QUEUED)
+        self.error: BaseException | None = None
+        self.cancelled = False
+        self.thread = Thread(target=self.run, name=path.name, daemon=True)
+        self.thread.start()
+
+    def run(self) -> None:
+        """Write, and take batches to the end even when that failed: put never waits for a thread that is gone."""
+        batches = self.batches()
+        try:
+            self.write(batch for batch in batches if not self.cancelled)
+        except BaseException as error:  # also what is no Exception: it is raised where the thread was started
+            self.error = error
+        for _ in batches:
+            pass
+
+    def batches(self) -> Iterator[Runs]:
+        """Batches up to the end."""
+        while (batch := self.queue.get()) is not None:
+            yield batch
+
+    def put(self, batch: Runs) -> None:
+        """Hand over a batch; waits while the thread is behind."""
+        if self.error is not None:
+            raise self.error
+        if len(batch.starts):
+            self.queue.put(batch)
+
+    def finish(self) -> None:
+        """Say that nothing follows."""
+        self.queue.put(None)
+
+    def join(self) -> None:
+        """Wait for the thread."""
+        self.thread.join()
+        if self.error is not None and not self.cancelled:
+            raise self.error
+
+    def cancel(self) -> None:
+        """Have the thread drop what still waits."""
+        self.cancelled = True
+
+
+class RunFiles:
+    """A backend of tracks: files that are written in parallel."""
+
+    def __init__(self, files: Sequence[tuple[Path, Callable[[Iterator[Runs]], None]]]) -> None:
+        for path, _ in files:
+            path.touch()  # what cannot be begun is said before any thread is started
+        self.writers = [BackgroundWriter(path, write) for path, write in files]
+        self.finders: list[RunFinder] = []  # one a track, within a contig
+        self.is_finished = False
+
+    def begin(self, name: str) -> None:
+        self.end_contig()
+        self.finders = [RunFinder(name) for _ in self.writers]
+
+    def put(self, start: int, values: NDArray[np.uint16]) -> None:
+        for writer, finder, column in zip(self.writers, self.finders, np.ascontiguousarray(values.T), strict=True):
+            writer.put(finder.put(start, column))
+
+    def end_contig(self) -> None:
+        """Hand over the last runs of the contig at hand."""
+        for writer, finder in zip(self.writers, self.finders, strict=False):  # no finder before the first contig
+            writer.put(finder.finish())
+        self.finders = []
+
+    def finish(self) -> None:
+        self.end_contig()
+        self.end_queues()
+        for writer in self.writers:
+            writer.join()
+
+    def end_queues(self) -> None:
+        """Let all threads come to their ends, at once rather than one after another."""
+        if not self.is_finished:
+            self.is_finished = True
+            for writer in self.writers:
+                writer.finish()
+
+    def cancel(self) -> None:
+        for writer in self.writers:
+            writer.cancel()
+        self.end_queues()
+        for writer in self.writers:
+            writer.join()

@@ -1,0 +1,116 @@
+"""Genes, and tracks of posteriors, of a contig that is read from left to right, or of a region of it."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .ahead import ahead
+from .assembly import Stretch, assembled, concepts
+from .calibration import Calibration
+from .encoder import STRIDE
+from .gene_model import PHASES, GeneModel
+from .gene_tracks import tracks_of
+from .kernels import Potentials
+from .kernels.cpu.marginals import Wanted
+from .kernels.views import forgets
+from .scoring import WINDOW, blocks, template
+from .segment_stream import LOOK, VIEW, Block, certain, views
+
+FLANK = 1 << 15  # positions left of a region that are decoded with it, at first
+NEAR = 1 << 14  # positions of a view, and of what lies beyond it, where a region is all that is asked for
+ALIGNED = STRIDE * PHASES  # streams begin at multiples of it, so that windows see the same as those of the whole contig
+
+Read = Callable[[int, int], NDArray]  # (first, last) -> letters
+
+
+def find(
+    model: GeneModel,
+    name: str,
+    pieces: Iterator[NDArray],
+    device: torch.device | str = "cpu",
+    calibration: Calibration | None = None,
+    *,
+    tracks: bool = False,
+    start: int = 0,
+    window: int = WINDOW,
+    view: int = VIEW,
+    look: int = LOOK,
+) -> Iterator[Stretch]:
+    """Yield the genes of a contig's letters, which come in pieces and begin at `start`, as they become certain.
+
+    `tracks`: with the posteriors that `gene_tracks.track_names` lists.
+    """
+    asked = np.array([label.is_exon for label in model.grammar.labels])
+    scored = ahead(blocks(model, pieces, device, window, start))
+    cut = ahead(views(scored, template(model, start), asked, view, look))
+    reduce = partial(tracks_of, model.grammar) if tracks else None
+    found = certain(cut, concepts(model.grammar).numpy(), reduce, Wanted(changes=tracks))
+    return assembled(found, model.grammar, name, calibration, start)
+
+
+def find_in_region(
+    model: GeneModel,
+    name: str,
+    read: Read,
+    length: int,
+    region: tuple[int, int],
+    device: torch.device | str = "cpu",
+    calibration: Calibration | None = None,
+    tracks: bool = False,
+) -> Iterator[Stretch]:
+    """Yield what `find` gives of a whole contig there: genes that overlap the region, and tracks inside it.
+
+    It reads on beyond the region until what is in it is certain, and begins so far left of it that nothing further
+    left matters.
+    """
+    first, last = region
+    start = flank(model, read, length, first, device)
+
+    def pieces() -> Iterator[NDArray]:
+        for a, b in pairwise([*range(start, length, NEAR), length]):
+            yield read(a, b)
+
+    for stretch in find(
+        model, name, pieces(), device, calibration, tracks=tracks, start=start, window=NEAR, view=NEAR, look=NEAR
+    ):
+        a, b = max(stretch.first, first), min(stretch.last, last)
+        genes = [g for g in stretch.genes if g.exons[0].start < last and g.exons[-1].end > first]
+        inside = (
+            None if stretch.tracks is None else stretch.tracks[max(0, a - stretch.first) : max(0, b - stretch.first)]
+        )
+        yield Stretch(min(a, last), max(min(a, last), b), genes, inside)
+        if stretch.last >= last and not stretch.is_open:
+            return
+
+
+def flank(model: GeneModel, read: Read, length: int, first: int, device: torch.device | str) -> int:
+    """Return where to begin for what begins at `first` to be as in the whole contig."""
+
+    def stretch(a: int, b: int) -> Potentials:
+        return between(model, read, length, a, b, device)
+
+    size = FLANK
+    while True:
+        start = max(0, first - size) // ALIGNED * ALIGNED
+        if start == 0:
+            return 0
+        earlier = max(0, first - 2 * size) // ALIGNED * ALIGNED
+        if forgets(stretch(earlier, start), stretch(start, first), stretch(first, min(length, first + NEAR))):
+            return start
+        size *= 2
+
+
+def between(model: GeneModel, read: Read, length: int, a: int, b: int, device: torch.device | str) -> Potentials:
+    """Return the potentials of a part of a contig."""
+    low = max(0, a - model.encoder.reach) // ALIGNED * ALIGNED
+    high = min(length, b + model.encoder.reach + 1)
+    wanted = template(model, a)
+    parts = list(blocks(model, iter([read(low, high)]), device, WINDOW, low))
+    whole = Block(torch.cat([x.emissions for x in parts]), (torch.cat([x.scores[0] for x in parts]),))
+    (sites,) = wanted.boundaries
+    rows = sites._replace(scores=whole.scores[0][a - low : b - low + 1])
+    return wanted._replace(emissions=whole.emissions[a - low : b - low], boundaries=(rows,))

@@ -1,0 +1,124 @@
+"""All contigs of a genome, or regions of it, through a gene finder: short ones together, long ones as streams."""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .assembly import Stretch
+from .decode import decode_all, packed
+from .finder import Finder
+from .formats.sequences import Sequences
+from .gene_stream import find, find_in_region
+from .parts import Region
+
+SHORT = 1 << 13  # bases of a contig that is decoded at once, along with others
+TOGETHER = 1 << 20  # bases of short contigs that are held
+WHOLE = 1 << 23  # bases of a contig that is decoded at once on a GPU
+
+
+class Settings(NamedTuple):
+    """How to decode."""
+
+    device: torch.device
+    tracks: bool = False  # posteriors along the contigs too
+    isolated: bool = False  # regions as if nothing lay around them
+
+
+class Result(NamedTuple):
+    """A contig, or a region of one."""
+
+    name: str
+    length: int | None  # of the contig; None: not known before it has been read
+    stretches: Iterator[Stretch]
+
+
+class Census:
+    """Counts what depth warnings are about: known bases, G and C, and bases in genes."""
+
+    def __init__(self) -> None:
+        self.bases = self.known = self.gc = self.genic = self.genes = 0
+
+    def letters(self, piece: NDArray) -> NDArray:
+        """Count the letters of a piece and hand it on."""
+        n = np.bincount(piece & 0xDF, minlength=256)  # in upper case
+        self.bases += len(piece)
+        self.known += int(n[list(b"ACGT")].sum())
+        self.gc += int(n[list(b"CG")].sum())
+        return piece
+
+    def found(self, stretch: Stretch) -> Stretch:
+        """Count the genes of a stretch and hand it on."""
+        self.genes += len(stretch.genes)
+        self.genic += sum(gene.exons[-1].end - gene.exons[0].start for gene in stretch.genes)
+        return stretch
+
+
+def decode_genome(
+    sequences: Sequences, finder: Finder, settings: Settings, census: Census, raw: bool = False
+) -> Iterator[Result]:
+    """Yield every record's genes, in order; each has to be used before the next is asked for."""
+    calibration = None if raw else finder.calibration
+    most = WHOLE if settings.device.type == "cuda" and not settings.tracks else SHORT
+    waiting: list[tuple[str, NDArray]] = []
+
+    def together() -> Iterator[Result]:
+        done: dict[int, Stretch] = {}
+        if settings.tracks:  # one by one: they are few where tracks are of use
+            for name, letters in waiting:
+                yield Result(name, len(letters), stream(name, iter([letters])) if len(letters) else iter(()))
+            waiting.clear()
+            return
+        for group in packed([len(letters) for _, letters in waiting], TOGETHER):
+            found = decode_all(finder.model, [waiting[i] for i in group], settings.device, calibration)
+            done |= {i: Stretch(0, len(waiting[i][1]), genes, None) for i, genes in zip(group, found, strict=True)}
+        for i, (name, letters) in enumerate(waiting):
+            yield Result(name, len(letters), iter([census.found(done[i])]))
+        waiting.clear()
+
+    def stream(name: str, pieces: Iterator[NDArray]) -> Iterator[Stretch]:
+        found = find(finder.model, name, pieces, settings.device, calibration, tracks=settings.tracks)
+        return map(census.found, found)
+
+    for record in sequences:
+        pieces = map(census.letters, record.pieces(most + 1))
+        first = next(pieces, np.zeros(0, np.uint8))
+        if len(first) <= most:
+            waiting.append((record.name, first))
+            if sum(len(letters) for _, letters in waiting) >= TOGETHER:
+                yield from together()
+            continue
+        yield from together()
+        yield Result(record.name, record.length, stream(record.name, chain([first], pieces)))
+    yield from together()
+
+
+def decode_regions(
+    sequences: Sequences,
+    regions: Sequence[Region],
+    finder: Finder,
+    settings: Settings,
+    census: Census,
+    raw: bool = False,
+) -> Iterator[Result]:
+    """Yield every region's genes, those that reach beyond it too, as they are found in the whole contig."""
+    calibration = None if raw else finder.calibration
+    assert sequences.lengths is not None
+    for name, start, end in regions:
+        length = sequences.lengths[name]
+
+        def read(a: int, b: int, name: str = name) -> NDArray:
+            return sequences.read(name, a, b)
+
+        census.letters(read(start, min(end, start + TOGETHER)))
+        if settings.isolated:
+            pieces = (read(a, min(end, a + TOGETHER)) for a in range(start, end, TOGETHER))
+            found = find(finder.model, name, pieces, settings.device, calibration, tracks=settings.tracks, start=start)
+        else:
+            found = find_in_region(
+                finder.model, name, read, length, (start, end), settings.device, calibration, settings.tracks
+            )
+        yield Result(name, length, map(census.found, found))

@@ -1,0 +1,79 @@
+"""From letters that arrive left to right to the scores of a gene model, window by window, on the host."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .encoder import STRIDE
+from .gene_model import OUTPUTS, GeneModel
+from .kernels import Potentials
+from .kernels.devices import moved
+from .segment_stream import Block
+from .sites import encode
+
+WINDOW = 1 << 16  # positions through the encoder at once, without what they share with their neighbours
+BESIDE = 6  # letters around a window that its masks look at
+
+
+@torch.no_grad()
+def template(model: GeneModel, origin: int = 0) -> Potentials:
+    """Return the potentials of one position: laws and grammar, as a stream wants them."""
+    device = model.place.device
+    seen = torch.zeros(2, 1, OUTPUTS, 1, device=device)
+    none = torch.zeros(1, 1, len(model.grammar.labels), dtype=torch.bool, device=device)
+    sites = torch.zeros(1, 2, len(model.grammar.columns), dtype=torch.bool, device=device)
+    return on_host(model.potentials(seen, none, sites, origin))
+
+
+def on_host(batch: Potentials) -> Potentials:
+    """Return the potentials of a batch of one as those of a sequence, on the host."""
+    p = moved(batch, "cpu")
+    (sites,) = p.boundaries
+    return p._replace(emissions=p.emissions[0], boundaries=(sites._replace(scores=sites.scores[0]),))
+
+
+def blocks(
+    model: GeneModel,
+    pieces: Iterator[NDArray],
+    device: torch.device | str = "cpu",
+    window: int = WINDOW,
+    start: int = 0,
+) -> Iterator[Block]:
+    """Yield the scores of a contig's letters, which begin at position `start`: a multiple of STRIDE and of 3.
+
+    What surrounds a window goes through the encoder with it, as far as it can be seen from there.
+    """
+    window = max(STRIDE, -(-window // STRIDE) * STRIDE)
+    reach = max(model.encoder.reach, BESIDE)
+    held, low, at = np.zeros(0, np.uint8), 0, 0  # letters from `low` on; windows are done as far as `at`
+    over = False
+    while not over or at < low + len(held):
+        while not over and low + len(held) < at + window + reach + 1:
+            piece = next(pieces, None)
+            over = piece is None
+            if piece is not None:
+                held = np.concatenate([held, piece])
+        end = min(at + window, low + len(held))
+        if end > at:
+            yield scored(model, held[: end + reach - low], low, at, end, over and end == low + len(held), device, start)
+        at = end
+        keep = max(low, at - reach)
+        held, low = held[keep - low :], keep
+
+
+@torch.no_grad()
+def scored(
+    model: GeneModel, letters: NDArray, low: int, at: int, end: int, last: bool, device: torch.device | str, start: int
+) -> Block:
+    """Return the scores of [at, end) of letters that begin at `low`; `last`: with those of the last boundary."""
+    first = max(at - 1, low)  # a site of the second strand is seen at the base before it
+    a, b = max(first - BESIDE, low), min(end + BESIDE, low + len(letters))
+    masks = model.grammar.masks(encode(letters[a - low : b - low]), start + a)
+    forbidden, impossible = (torch.from_numpy(mask)[None, first - a :].to(device) for mask in masks)
+    seen = model.features(torch.from_numpy(letters.copy())[None].to(device))[..., first - low : end - low]
+    n = end - first
+    p = on_host(model.potentials(seen, forbidden[:, :n], impossible[:, : n + 1], start + first))
+    rows = slice(at - first, n + last)
+    return Block(p.emissions[at - first :], tuple(b.scores[rows] for b in p.boundaries))
