@@ -1,7 +1,7 @@
 """From a genome to files: calls as BED or GFF3, posteriors as tracks, in one pass."""
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,10 +71,7 @@ def call(
         ]  # fmt: skip
         sink = None
         if asked.posteriors is not None:
-            if sequences.lengths is None:
-                raise SemisegError(f"{describe(asked.genome)}: tracks need the lengths of sequences, which a pipe does not tell:"
-                                   " give a file")  # fmt: skip
-            names, contigs = track_names(finder.model.grammar), list(sequences.lengths.items())
+            names, contigs = track_names(finder.model.grammar), list(lengths_of(sequences, "tracks need").items())
             sink = open_tracks(asked.posteriors, asked.track_form, names, contigs, comments)
             stack.callback(sink.abort)
         total = sum(b - a for _, a, b in regions) or (sum(sequences.lengths.values()) if sequences.lengths else None)
@@ -96,12 +93,11 @@ def chosen(asked: Asked, sequences: Sequences) -> list[Region]:
     """Return the regions asked for, in the file's order, those that overlap as one; none: everything."""
     if not asked.regions and asked.regions_bed is None:
         return []
-    if sequences.lengths is None:
-        raise SemisegError(f"{describe(asked.genome)}: a region needs a file, since a pipe can be read only once and in order")
-    given = [region(text, sequences.lengths, "--region") for text in asked.regions]
+    lengths = lengths_of(sequences, "a region needs")
+    given = [region(text, lengths, "--region") for text in asked.regions]
     if asked.regions_bed is not None:
-        given += read_regions(asked.regions_bed, sequences.lengths)
-    order = {name: i for i, name in enumerate(sequences.lengths)}
+        given += read_regions(asked.regions_bed, lengths)
+    order = {name: i for i, name in enumerate(lengths)}
     out: list[Region] = []
     for one in sorted(given, key=lambda r: (order[r.name], r.start, r.end)):
         if out and out[-1].name == one.name and one.start <= out[-1].end:
@@ -111,6 +107,13 @@ def chosen(asked: Asked, sequences: Sequences) -> list[Region]:
     if not out:
         raise SemisegError(f"{asked.regions_bed}: no region in it")
     return out
+
+
+def lengths_of(sequences: Sequences, who: str) -> Mapping[str, int]:
+    """Return the lengths of all records, which a pipe does not tell."""
+    if sequences.lengths is None:
+        raise SemisegError(f"{describe(sequences.path)}: {who} a file: a pipe can be read only once and in order")
+    return sequences.lengths
 
 
 def followed(results: Iterator[Result], sink: TrackSink | None, report: Callable[[int], None]) -> Iterator[Result]:
