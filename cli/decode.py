@@ -12,7 +12,18 @@ from . import options
 @options.genome
 @click.option("--format", "form", type=click.Choice(["bed", "bed9", "gff3"]), help="By default as OUTPUT's name says.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here; .gz is bgzipped, with an index.")
+@click.option(
+    "--decoder", type=click.Choice(["viterbi", "mea"]), default="viterbi", show_default=True,
+    help="The likeliest genes as a whole, or those with the greatest expected accuracy.",
+)  # fmt: skip
 @click.option("--posteriors", type=click.Path(path_type=Path), help="Tracks of posteriors as well: .h5, or a folder.")
+@click.option(
+    "--labels",
+    default="exon",
+    show_default=True,
+    metavar="NAME,...",
+    help="Rows of BED: exon, intron, or kinds of exons: single, initial, internal, terminal.",
+)
 @click.option("--min-confidence", "least", type=click.FloatRange(0, 1), default=0.0, help="Leave out less sure genes.")
 @options.regions
 @options.running
@@ -21,7 +32,9 @@ def command(
     model: str,
     form: str | None,
     output: Path | None,
+    decoder: str,
     posteriors: Path | None,
+    labels: str,
     least: float,
     region: tuple[str, ...],
     regions_bed: Path | None,
@@ -38,13 +51,20 @@ def command(
     with 95 % credible intervals of both. A region gets what the whole contig gives there.
     """
     from semiseg.calling import Asked
+    from semiseg.formats.bed import LABELS
     from semiseg.formats.output import format_of
     from semiseg.genome import Settings
 
+    form = form or format_of(output, "bed")
+    named = tuple(labels.split(","))
+    if set(named) - set(LABELS):
+        raise click.BadParameter(f"expected some of {', '.join(LABELS)}, separated by commas", param_hint="--labels")
+    if form == "gff3" and named != ("exon",):
+        raise click.BadParameter("GFF3 always has exons and CDS; choose --format bed", param_hint="--labels")
     asked = Asked(
-        genome, model, Settings(options.chosen_device(device, threads), isolated=isolated),
-        form or format_of(output, "bed"), output, True, posteriors,
+        genome, model, Settings(options.chosen_device(device, threads), isolated=isolated, accurate=decoder == "mea"),
+        form, output, True, posteriors,
         "hdf5" if posteriors is not None and posteriors.suffix in (".h5", ".hdf5") else "bigwig",
-        region, regions_bed, least, raw, ("semiseg", *sys.argv[1:]),
+        region, regions_bed, named, least, raw, ("semiseg", *sys.argv[1:]),
     )  # fmt: skip
     options.run(asked, quiet, as_json)

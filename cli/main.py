@@ -1,5 +1,6 @@
 """The program `semiseg`: a group of commands, each loaded when it is used."""
 
+import signal
 import sys
 from importlib import import_module
 
@@ -9,7 +10,7 @@ from semiseg import __version__
 
 from . import console
 
-COMMANDS = ("decode", "demo", "evaluate", "models", "posteriors", "train")
+COMMANDS = ("decode", "demo", "evaluate", "models", "plot", "posteriors", "train")
 
 
 class CommandsOnUse(click.Group):
@@ -32,7 +33,8 @@ def group() -> None:
 
 
 def main() -> None:
-    """Exit with the status of the command line."""
+    """Exit with the status of the command line; told to end, it takes back what is half written."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(console.run(group))
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .calibration import Calibration
-from .genes import Certainty, Gene
+from .genes import Certainty, Exon, Gene
 from .grammar import Grammar
 from .segment_stream import Found
 
@@ -35,6 +35,11 @@ def concepts(g: Grammar) -> Tensor:
     return torch.tensor([names.index(name) for name in names])
 
 
+def asked_about(grammar: Grammar, introns: bool) -> NDArray:
+    """Return (C,) whether segments of a label are to be told about."""
+    return np.array([label.is_exon or (introns and label.kind == "intron") for label in grammar.labels])
+
+
 def assembled(
     found: Iterator[Found], grammar: Grammar, name: str, calibration: Calibration | None, start: int = 0
 ) -> Iterator[Stretch]:
@@ -46,8 +51,11 @@ def assembled(
         starts, ends, labels = (np.array(x, np.int64) for x in zip(*rows, strict=True))
         genes = grammar.genes(starts, ends, labels, name, length, start)
         exons = [row for row in rows if grammar.labels[row[2]].is_exon]
+        introns = tuple(
+            known_about(Exon(a + start, b + start), a, b, known) for a, b, label in rows if (a, b, label) not in exons
+        )
         rows.clear()
-        return [sure(g, exons, known) for g in genes]
+        return [sure(g, exons, known)._replace(introns=introns) for g in genes]
 
     last = None
     for stretch in found:
@@ -83,20 +91,20 @@ def certainties(found: Found, calibration: Calibration | None) -> Iterator[tuple
 
 
 def sure(gene: Gene, rows: list[tuple[int, int, int]], known: dict[int, Certainty]) -> Gene:
-    """Return a gene with what is known about its exons; it is at most as sure as its least sure one.
-
-    Intervals move as the exon's ends did: from the stream's coordinates to the contig's, and over the stop codon.
-    """
-    exons = []
-    for exon, (a, b, _) in zip(gene.exons, rows, strict=True):
-        certainty = known.pop(a, None)
-        if certainty is not None:
-            low, high = exon.start - a, exon.end - b  # the contig's own coordinates, and the stop codon
-            certainty = certainty._replace(
-                start_ci=(certainty.start_ci[0] + low, certainty.start_ci[1] + low),
-                end_ci=(certainty.end_ci[0] + high, certainty.end_ci[1] + high),
-            )
-            exon = exon._replace(posterior=certainty.segment, certainty=certainty)
-        exons.append(exon)
+    """Return a gene with what is known about its exons; it is at most as sure as its least sure one."""
+    exons = tuple(known_about(exon, a, b, known) for exon, (a, b, _) in zip(gene.exons, rows, strict=True))
     sure = [exon.posterior for exon in exons if exon.posterior is not None]
-    return gene._replace(exons=tuple(exons), posterior=min(sure) if len(sure) == len(exons) else None)
+    return gene._replace(exons=exons, posterior=min(sure) if len(sure) == len(exons) else None)
+
+
+def known_about(exon: Exon, a: int, b: int, known: dict[int, Certainty]) -> Exon:
+    """Return an exon, or an intron, with what is known about the segment [a, b) that it is."""
+    certainty = known.pop(a, None)
+    if certainty is None:
+        return exon
+    low, high = exon.start - a, exon.end - b  # the contig's own coordinates, and the stop codon
+    moved = certainty._replace(
+        start_ci=(certainty.start_ci[0] + low, certainty.start_ci[1] + low),
+        end_ci=(certainty.end_ci[0] + high, certainty.end_ci[1] + high),
+    )
+    return exon._replace(posterior=certainty.segment, certainty=moved)

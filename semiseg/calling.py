@@ -4,14 +4,14 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from . import __version__, bundled, depth
 from .errors import SemisegError
 from .finder import Finder, load
-from .formats.bed import EXTRA, exon_rows, write_bed
+from .formats.bed import EXTRA, gene_rows, write_bed
 from .formats.files import describe
 from .formats.gff import write_gff3
 from .formats.output import writing
@@ -39,6 +39,7 @@ class Asked(NamedTuple):
     track_form: str = "bigwig"  # or bedgraph, hdf5
     regions: tuple[str, ...] = ()
     regions_bed: Path | None = None
+    labels: tuple[str, ...] = ("exon",)  # of BED's rows
     least: float = 0.0  # posterior of a gene that is written
     raw: bool = False  # without calibration
     command: tuple[str, ...] = ()
@@ -59,7 +60,7 @@ def call(
             say(note)
         regions = chosen(asked, sequences)
         results: Iterator[Result]
-        settings = asked.settings._replace(tracks=asked.posteriors is not None)
+        settings = asked.settings._replace(tracks=asked.posteriors is not None, introns="intron" in asked.labels)
         if regions:
             results = decode_regions(sequences, regions, finder, settings, census, asked.raw)
         else:
@@ -155,13 +156,12 @@ def write(results: Iterator[Result], asked: Asked, sequences: Sequences, comment
             lengths = None if not compressed(asked.output) else list((sequences.lengths or {}).items())
             write_gff3(((r.name, r.length, genes(r)) for r in results), stream, comments, regions=lengths)
             return
+        form: Literal["bed", "bed9"] = "bed9" if asked.form == "bed9" else "bed"
         rows = (
             row
             for result in results
-            for number, gene in enumerate(genes(result), start=1)
-            for row in exon_rows(
-                gene, gene.name or f"{result.name}_{number}", "bed9" if asked.form == "bed9" else "bed"
-            )
+            for number, g in enumerate(genes(result), start=1)
+            for row in gene_rows(g, g.name or f"{result.name}_{number}", form, asked.labels)
         )
         write_bed(rows, stream, EXTRA[asked.form], comments)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
-from .assembly import assembled, concepts
+from .assembly import asked_about, assembled, concepts
 from .calibration import Calibration
 from .encoder import STRIDE
 from .gene_model import GeneModel
@@ -42,17 +42,18 @@ def decode_all(
     calibration: Calibration | None = None,
     window: int = WINDOW,
     posteriors: bool = True,
+    introns: bool = False,
 ) -> list[list[Gene]]:
     """Return the genes of contigs that are as long as each other, up to the encoder's stride (see `packed`)."""
     if len(contigs[0][1]) == 0:
         return [[] for _ in contigs]
     potentials = score(model, [letters for _, letters in contigs], device, window)
     best = viterbi(potentials).segments
-    is_exon = torch.tensor([label.is_exon for label in model.grammar.labels], device=best.label.device)
-    asked, calls = is_exon[best.label], None
+    about = torch.from_numpy(asked_about(model.grammar, introns)).to(best.label.device)
+    asked, calls = about[best.label], None
     if posteriors and bool(asked.any()):
-        exons = Segments(*(x[asked] for x in best))
-        calls = marginals(potentials, want=(), segments=exons, concepts=concepts(model.grammar)).calls
+        rows = Segments(*(x[asked] for x in best))
+        calls = marginals(potentials, want=(), segments=rows, concepts=concepts(model.grammar)).calls
         assert calls is not None
     found = per_item(best, asked, calls, [len(letters) for _, letters in contigs])
     return [

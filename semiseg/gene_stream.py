@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .accuracy import most_accurate
 from .ahead import ahead
-from .assembly import Stretch, assembled, concepts
+from .assembly import Stretch, asked_about, assembled, concepts
 from .calibration import Calibration
 from .encoder import STRIDE
 from .gene_model import PHASES, GeneModel
@@ -35,6 +36,8 @@ def find(
     calibration: Calibration | None = None,
     *,
     tracks: bool = False,
+    accurate: bool = False,
+    introns: bool = False,
     start: int = 0,
     window: int = WINDOW,
     view: int = VIEW,
@@ -42,11 +45,16 @@ def find(
 ) -> Iterator[Stretch]:
     """Yield the genes of a contig's letters, which come in pieces and begin at `start`, as they become certain.
 
-    `tracks`: with the posteriors that `gene_tracks.track_names` lists.
+    `tracks`: with the posteriors that `gene_tracks.track_names` lists. `accurate`: the genes of what is expected to
+    have most positions right, not of what is likeliest as a whole. `introns`: with what is known about introns too.
     """
-    asked = np.array([label.is_exon for label in model.grammar.labels])
-    scored = ahead(blocks(model, pieces, device, window, start))
-    cut = ahead(views(scored, template(model, start), asked, view, look))
+    grammar = model.grammar
+    asked = asked_about(grammar, introns)
+    scored, laws = ahead(blocks(model, pieces, device, window, start)), template(model, start)
+    cut = ahead(views(scored, laws, asked, view, look))
+    if accurate:
+        shortest = np.array([grammar.shortest[grammar.laws[law]] for law in grammar.law_of])
+        cut = ahead(most_accurate(cut, laws, asked, shortest))
     reduce = partial(tracks_of, model.grammar) if tracks else None
     found = certain(cut, concepts(model.grammar).numpy(), reduce, Wanted(changes=tracks))
     return assembled(found, model.grammar, name, calibration, start)
@@ -61,6 +69,8 @@ def find_in_region(
     device: torch.device | str = "cpu",
     calibration: Calibration | None = None,
     tracks: bool = False,
+    accurate: bool = False,
+    introns: bool = False,
 ) -> Iterator[Stretch]:
     """Yield what `find` gives of a whole contig there: genes that overlap the region, and tracks inside it.
 
@@ -75,8 +85,9 @@ def find_in_region(
             yield read(a, b)
 
     for stretch in find(
-        model, name, pieces(), device, calibration, tracks=tracks, start=start, window=NEAR, view=NEAR, look=NEAR
-    ):
+        model, name, pieces(), device, calibration,
+        tracks=tracks, accurate=accurate, introns=introns, start=start, window=NEAR, view=NEAR, look=NEAR,
+    ):  # fmt: skip
         a, b = max(stretch.first, first), min(stretch.last, last)
         genes = [g for g in stretch.genes if g.exons[0].start < last and g.exons[-1].end > first]
         inside = (

@@ -36,6 +36,7 @@ class Gene(NamedTuple):
     phase: int = 0  # bases before the first whole codon, of the first transcribed exon
     partial: tuple[bool, bool] = (False, False)  # cut off at its low, and at its high coordinate
     posterior: float | None = None
+    introns: tuple[Exon, ...] = ()  # where they were asked about
 
 
 class Transcript(NamedTuple):

@@ -26,6 +26,8 @@ class Settings(NamedTuple):
     device: torch.device
     tracks: bool = False  # posteriors along the contigs too
     isolated: bool = False  # regions as if nothing lay around them
+    accurate: bool = False  # what is expected to be right at most positions, and not the likeliest as a whole
+    introns: bool = False  # with what is known about introns
 
 
 class Result(NamedTuple):
@@ -62,25 +64,31 @@ def decode_genome(
 ) -> Iterator[Result]:
     """Yield every record's genes, in order; each has to be used before the next is asked for."""
     calibration = None if raw else finder.calibration
-    most = WHOLE if settings.device.type == "cuda" and not settings.tracks else SHORT
+    streamed = settings.tracks or settings.accurate  # all contigs are, and short ones with them
+    most = WHOLE if settings.device.type == "cuda" and not streamed else SHORT
     waiting: list[tuple[str, NDArray]] = []
 
     def together() -> Iterator[Result]:
         done: dict[int, Stretch] = {}
-        if settings.tracks:  # one by one: they are few where tracks are of use
+        if streamed:
             for name, letters in waiting:
                 yield Result(name, len(letters), stream(name, iter([letters])) if len(letters) else iter(()))
             waiting.clear()
             return
         for group in packed([len(letters) for _, letters in waiting], TOGETHER):
-            found = decode_all(finder.model, [waiting[i] for i in group], settings.device, calibration)
+            found = decode_all(
+                finder.model, [waiting[i] for i in group], settings.device, calibration, introns=settings.introns
+            )
             done |= {i: Stretch(0, len(waiting[i][1]), genes, None) for i, genes in zip(group, found, strict=True)}
         for i, (name, letters) in enumerate(waiting):
             yield Result(name, len(letters), iter([census.found(done[i])]))
         waiting.clear()
 
     def stream(name: str, pieces: Iterator[NDArray]) -> Iterator[Stretch]:
-        found = find(finder.model, name, pieces, settings.device, calibration, tracks=settings.tracks)
+        found = find(
+            finder.model, name, pieces, settings.device, calibration,
+            tracks=settings.tracks, accurate=settings.accurate, introns=settings.introns,
+        )  # fmt: skip
         return map(census.found, found)
 
     for record in sequences:
@@ -119,6 +127,7 @@ def decode_regions(
             found = find(finder.model, name, pieces, settings.device, calibration, tracks=settings.tracks, start=start)
         else:
             found = find_in_region(
-                finder.model, name, read, length, (start, end), settings.device, calibration, settings.tracks
-            )
+                finder.model, name, read, length, (start, end), settings.device, calibration,
+                settings.tracks, settings.accurate, settings.introns,
+            )  # fmt: skip
         yield Result(name, length, map(census.found, found))

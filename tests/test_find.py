@@ -51,12 +51,11 @@ def test_train_decode_evaluate(files, tmp_path, capsys):
     scores = json.loads(capsys.readouterr().out)
     assert scores["nucleotide"]["f1"] > 0.3
     assert run("decode", fasta, "--model", model) == 0
-    bed = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    assert bed[0][0].startswith("#")
+    bed = [line.split("\t") for line in capsys.readouterr().out.splitlines() if not line.startswith("#")]
     exons = [line for line in (tmp_path / "calls.gff3").read_text().splitlines() if "\tCDS\t" in line]
-    assert len(exons) == len(bed) - 1 > 0
-    assert [int(x.split("\t")[3]) - 1 for x in exons] == [int(row[1]) for row in bed[1:]]
-    assert all(0 <= int(row[4]) <= 1000 for row in bed[1:])
+    assert len(exons) == len(bed) > 0
+    assert [int(x.split("\t")[3]) - 1 for x in exons] == [int(row[1]) for row in bed]
+    assert all(0 <= int(row[4]) <= 1000 for row in bed)
     assert run(*asked, "--resume") == 0  # nothing is left to do, and the model is still there
     assert model.exists()
 

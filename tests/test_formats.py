@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from semiseg.errors import SemisegError
 from semiseg.formats.annotation import Annotation, Selection, read_annotation, select
-from semiseg.formats.bed import COLOURS, EXTRA, BedRow, exon_rows, write_bed
+from semiseg.formats.bed import COLOURS, EXTRA, BedRow, gene_rows, write_bed
 from semiseg.formats.fasta import read_fasta
 from semiseg.formats.gff import write_gff3
 from semiseg.genes import Certainty, Exon, Gene, Transcript, kinds, phases
@@ -635,7 +635,7 @@ def test_bed() -> None:
 def test_bed_says_how_certain_an_exon_is() -> None:
     exons = (Exon(9, 20, 0.9, CERTAIN), Exon(30, 41))
     stream = io.StringIO()
-    write_bed(exon_rows(Gene("c", "-", exons), "g"), stream, EXTRA["bed"], ["semiseg 1", "two\nlines"])
+    write_bed(gene_rows(Gene("c", "-", exons), "g"), stream, EXTRA["bed"], ["semiseg 1", "two\nlines"])
     assert stream.getvalue() == (
         "# semiseg 1\n# two lines\n"
         "#chrom\tstart\tend\tname\tscore\tstrand\tstart_posterior\tend_posterior\tsegment_posterior\tlabel_posterior"
@@ -647,7 +647,7 @@ def test_bed_says_how_certain_an_exon_is() -> None:
 
 def test_bed9_is_coloured_by_kind() -> None:
     stream = io.StringIO()
-    write_bed(exon_rows(Gene("c", "-", (Exon(9, 20, 0.9, CERTAIN), Exon(30, 41))), "g", "bed9"), stream, EXTRA["bed9"])
+    write_bed(gene_rows(Gene("c", "-", (Exon(9, 20, 0.9, CERTAIN), Exon(30, 41))), "g", "bed9"), stream, EXTRA["bed9"])
     header, first, second = (text.split("\t") for text in stream.getvalue().splitlines())
     assert header[6:10] == ["thickStart", "thickEnd", "itemRgb", "start_posterior"]
     assert first[6:10] == ["9", "20", COLOURS["terminal"], "0.9877"]

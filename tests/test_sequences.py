@@ -18,7 +18,7 @@ import pysam
 import pytest
 
 from semiseg.errors import SemisegError
-from semiseg.formats import storage
+from semiseg.formats import files
 from semiseg.formats.fasta_index import Faidx, Scan
 from semiseg.formats.sequences import near, no_sequence, open_sequences
 
@@ -65,8 +65,8 @@ STORAGE: dict[str, Callable[[Path, bytes], Path]] = {"plain": plain, "gzip": zip
 @pytest.fixture(params=[1, 7, 50, 1 << 20])
 def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks so short that they end everywhere."""
-    monkeypatch.setattr(storage, "BLOCK", request.param)
-    monkeypatch.setattr(storage, "FIRST", min(request.param, storage.FIRST))
+    monkeypatch.setattr(files, "BLOCK", request.param)
+    monkeypatch.setattr(files, "FIRST", min(request.param, files.FIRST))
     monkeypatch.setattr("semiseg.formats.fasta_index.BLOCK", request.param)
     monkeypatch.setattr("semiseg.formats.sequences.BLOCK", request.param)
 
@@ -100,7 +100,7 @@ def check(path: Path, records: dict[str, str], seed: int) -> None:
 def test_a_naive_reader_agrees(stored: str, tmp_path: Path) -> None:
     for seed in range(10):
         text, records = random_fasta(seed, ("\n", "\r\n")[seed % 2])
-        mark = b"\xef\xbb\xbf" if seed % 3 == 0 and storage.FIRST >= 3 else b""
+        mark = b"\xef\xbb\xbf" if seed % 3 == 0 and files.FIRST >= 3 else b""
         check(STORAGE[stored](tmp_path / f"{seed}.fa", mark + text.encode()), records, seed)
 
 

@@ -194,7 +194,7 @@ def test_bedgraph(tmp_path: Path, pushed: Pushed) -> None:
         ]
         assert gzip.decompress(path.read_bytes()).decode().splitlines() == [
             "# semiseg 1.0",
-            "# model of two lines",
+            "# model\tof two lines",
             *lines,
         ]
         with pysam.TabixFile(str(path)) as file:

@@ -1,7 +1,7 @@
 """BED of any segments, with further columns behind the six, and the rows of a gene's exons."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from ..genes import Certainty, Gene, kinds
@@ -18,6 +18,8 @@ BREAKS = re.compile(r"[\t\r\n]")  # BED cannot escape what separates columns and
 
 # Of Okabe and Ito, whom the colour-blind can tell apart.
 COLOURS = {"single": "204,121,167", "initial": "0,158,115", "internal": "0,114,178", "terminal": "213,94,0"}
+GREY = "153,153,153"
+LABELS = ("exon", "intron", *COLOURS)  # that rows may be asked for
 
 
 class BedRow(NamedTuple):
@@ -48,12 +50,22 @@ def write_bed(rows: Iterable[BedRow], stream: Writer, extra: Sequence[str] = (),
         stream.write("\t".join(BREAKS.sub("_", str(cell)) or "." for cell in cells) + "\n")
 
 
-def exon_rows(gene: Gene, name: str, form: Literal["bed", "bed9"] = "bed") -> Iterator[BedRow]:
-    """Yield an exon a row with the columns of EXTRA[form], under the gene's name; bed9 is coloured by kind."""
-    for exon, kind in zip(gene.exons, kinds(gene), strict=True):
-        drawn = (str(exon.start), str(exon.end), COLOURS[kind]) if form == "bed9" else ()
-        extra = (*drawn, *certainty_cells(exon.certainty))
-        yield BedRow(gene.contig, exon.start, exon.end, name, exon.posterior, gene.strand, extra)
+def gene_rows(
+    gene: Gene, name: str, form: Literal["bed", "bed9"] = "bed", labels: Container[str] = ("exon",)
+) -> Iterator[BedRow]:
+    """Yield an exon a row with the columns of EXTRA[form], under the gene's name; bed9 is coloured by kind.
+
+    `labels` may name kinds of exons instead of all, and introns.
+    """
+    parts = [
+        (exon, kind, kind in labels or "exon" in labels) for exon, kind in zip(gene.exons, kinds(gene), strict=True)
+    ]
+    parts += [(intron, "intron", "intron" in labels) for intron in gene.introns]
+    for part, kind, wanted in sorted(parts):
+        if wanted:
+            drawn = (str(part.start), str(part.end), COLOURS.get(kind, GREY)) if form == "bed9" else ()
+            extra = (*drawn, *certainty_cells(part.certainty))
+            yield BedRow(gene.contig, part.start, part.end, name, part.posterior, gene.strand, extra)
 
 
 def certainty_cells(certainty: Certainty | None) -> tuple[str, ...]:

@@ -6,6 +6,9 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from .bgzip import is_compressed
+from .tabix import remove_indexes
+
 
 class Draft:
     """A hidden folder beside the final files: on the same disk, so that renaming is all that is left to do."""
@@ -25,8 +28,13 @@ class Draft:
         self.file = self.folder / where.name
 
     def publish(self) -> None:
-        """Give all files their names; what stood there is replaced."""
-        for path in sorted(self.folder.iterdir()):
+        """Give all files their names; what stood there is replaced, with what it was indexed by."""
+        paths = sorted(self.folder.iterdir())  # an index comes after its file, and must not be older
+        for path in paths:
+            sync(path)
+        for path in paths:
+            if is_compressed(path):
+                remove_indexes(self.target / path.name)
             os.replace(path, self.target / path.name)
         self.folder.rmdir()
 
@@ -40,3 +48,9 @@ class Draft:
         if self.made:
             with suppress(OSError):
                 self.target.rmdir()
+
+
+def sync(path: Path) -> None:
+    """Wait until the file is on the disk: a name must not survive a crash that its content does not."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

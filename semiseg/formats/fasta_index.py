@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from .fasta_scan import LONGEST_HEADER, Stretch, cut_name, stretches
-from .files import BYTE_ORDER_MARK, describe
-from .storage import BLOCK, Stored, blocks
+from .files import BLOCK, BYTE_ORDER_MARK, describe, read_blocks
+from .storage import Stored
 
 FAI_LINE = re.compile(rb"([^\t\r\n]+)" + rb"\t([0-9]{1,18})" * 4 + rb"\r?\n?")
 
@@ -97,7 +97,7 @@ def find_records(path: str | Path, stored: Stored) -> tuple[Index, list[str]]:
             if rows and full is not None:
                 return Faidx(full), notes
             notes.append(f"{beside} does not fit its file and is not used: samtools faidx makes a new one")
-    return Scan(stretches(blocks(path), describe(path))), notes
+    return Scan(stretches(read_blocks(path), describe(path))), notes
 
 
 def read_fai(path: Path) -> dict[str, Row]:

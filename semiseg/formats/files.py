@@ -1,10 +1,10 @@
-"""Lines of a file, however it is stored: plain or gzip (bgzip is gzip in many members), or from standard input."""
+"""A file from its beginning to its end, in lines or in blocks: plain, gzip (bgzip is that), or standard input."""
 
 import gzip
 import io
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
@@ -13,33 +13,52 @@ from ..errors import SemisegError
 
 GZIP = b"\x1f"  # its first byte is no text; a pipe may hand over the second later
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BLOCK = 1 << 20
+FIRST = 64  # the first block is no shorter, if the file is not: a pipe may hand over a byte at a time
 
 
 def read_lines(path: str | Path) -> Iterator[bytes]:
     """Lines without their ends, Unix or Windows; "-" is standard input. Whatever cannot be read is a SemisegError."""
     name = describe(path)
+    with reading(path), open_bytes(path) as stream:
+        for number, line in enumerate(stream, start=1):
+            text = line.rstrip(b"\r\n")
+            if number == 1:
+                text = text.removeprefix(BYTE_ORDER_MARK)
+            if b"\0" in text:
+                raise SemisegError(f"{name}, line {number}: expected text, plain or gzip, found binary data")
+            if b"\r" in text:
+                raise SemisegError(f"{name}, line {number}: carriage return inside a line: convert the line ends")
+            yield text
+
+
+def read_blocks(path: str | Path) -> Iterator[bytes]:
+    """Pieces of a file in order, decompressed, as they arrive; "-" is standard input."""
+    with reading(path), open_bytes(path) as stream:
+        data = stream.read(FIRST)
+        while data:
+            yield data
+            data = stream.read1(BLOCK)
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Whatever goes wrong with a file inside is a SemisegError."""
+    name = describe(path)
     try:
-        with open_bytes(path) as stream:
-            for number, line in enumerate(stream, start=1):
-                text = line.rstrip(b"\r\n")
-                if number == 1:
-                    text = text.removeprefix(BYTE_ORDER_MARK)
-                if b"\0" in text:
-                    raise SemisegError(f"{name}, line {number}: expected text, plain or gzip, found binary data")
-                if b"\r" in text:
-                    raise SemisegError(f"{name}, line {number}: carriage return inside a line: convert the line ends")
-                yield text
+        yield
     except EOFError as error:
         raise SemisegError(f"{name}: the gzip data end early: the file is cut off") from error
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise SemisegError(f"{name}: damaged gzip data: {error}") from error
+        why = str(error).replace("(b'", "('")
+        raise SemisegError(f"{name}: damaged gzip data: {why}") from error
     except OSError as error:
         raise SemisegError(f"cannot read {name}: {error.strerror or error}") from error
 
 
 @contextmanager
-def open_bytes(path: str | Path) -> Iterator[Iterable[bytes]]:
-    """Lines of a file, decompressed where it begins like gzip; standard input stays open."""
+def open_bytes(path: str | Path) -> Iterator[io.BufferedIOBase]:
+    """The bytes of a file, decompressed where it begins like gzip; standard input stays open."""
     is_input = str(path) == "-"
     raw = cast(io.RawIOBase, sys.stdin.buffer if is_input else open(path, "rb", buffering=0))  # noqa: SIM115
     stream = io.BufferedReader(raw)

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from ..errors import SemisegError
 from .fasta_index import Index, find_records
 from .fasta_scan import Stretch, clean, stretches
-from .files import describe
-from .storage import BLOCK, Stored, blocks, open_stored, reading
+from .files import BLOCK, describe, read_blocks, reading
+from .storage import Stored, open_stored
 
 LISTED = 10  # names in a message
 COMPARED = 10_000  # names that are looked through for one alike: 0.2 s
@@ -60,7 +60,7 @@ class Record:
 def read_records(path: str | Path, lengths: Mapping[str, int] | None = None) -> Iterator[Record]:
     """Records in the file's order; one that is not read to its end is skipped when the next is asked for."""
     source = describe(path)
-    found = stretches(blocks(path), source)
+    found = stretches(read_blocks(path), source)
     upcoming: Stretch | None = next(found)
 
     def letters_of(first: Stretch, length: int | None) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Bytes of a file that is plain, gzip or bgzip: in blocks from its beginning, or from anywhere in it.
+"""Bytes from anywhere in a file that is plain, gzip or bgzip.
 
 bgzip is gzip in many members that say how long they are. Hopping from one to the next finds where each begins, in 0.2 s
 for a genome of 3 Gb, so that no .gzi is needed, none can be out of date, and nothing is asked of htslib,
@@ -8,45 +8,14 @@ which writes to stderr and makes missing indexes unasked.
 import gzip
 import io
 import os
-import zlib
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol
 
-from ..errors import SemisegError
-from .files import GZIP, describe, open_bytes
+from .files import GZIP
 
-BLOCK = 1 << 20
-FIRST = 64  # the first block is no shorter, if the file is not: a pipe may hand over a byte at a time
 BGZIP_HEAD = 18
-
-
-@contextmanager
-def reading(path: str | Path) -> Iterator[None]:
-    """Whatever goes wrong with a file inside is a SemisegError."""
-    name = describe(path)
-    try:
-        yield
-    except EOFError as error:
-        raise SemisegError(f"{name}: the gzip data end early: the file is cut off") from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-        why = str(error).replace("(b'", "('")
-        raise SemisegError(f"{name}: damaged gzip data: {why}") from error
-    except OSError as error:
-        raise SemisegError(f"cannot read {name}: {error.strerror or error}") from error
-
-
-def blocks(path: str | Path) -> Iterator[bytes]:
-    """Pieces of a file in order, decompressed, as they arrive; "-" is standard input."""
-    with reading(path), open_bytes(path) as opened:
-        stream = cast(io.BufferedIOBase, opened)
-        data = stream.read(FIRST)
-        while data:
-            yield data
-            data = stream.read1(BLOCK)
 
 
 class Stored(Protocol):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import SemisegError
 from .bedgraph import indexer, write_bedgraph
+from .bgzip import is_compressed
 from .bigwig import check_bigwig, write_bigwig
 from .draft import Draft
 from .run_files import RunFiles
@@ -88,7 +89,7 @@ def open_backend(
     if form == "bigwig":
         check_bigwig(contigs)
         return RunFiles([(path, partial(write_bigwig, path, contigs)) for path in paths])
-    if paths[0].suffix == ".gz":
+    if is_compressed(paths[0]):
         indexer()
     return RunFiles([(path, partial(write_bedgraph, path, contigs, comments)) for path in paths])
 
