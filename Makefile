@@ -5,7 +5,7 @@ READY := .venv/.ready
 .PHONY: run test lint bench clean
 
 run: $(READY)
-	$(BIN)/semiseg demo
+	$(BIN)/semiseg decode example_data/genome.fa.gz | head -n 20
 
 # pytest, not python -m pytest: that puts the root on the path, and `import kernels` then finds the folder.
 test: $(READY)

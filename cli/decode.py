@@ -25,6 +25,7 @@ from . import options
     help="Rows of BED: exon, intron, or kinds of exons: single, initial, internal, terminal.",
 )
 @click.option("--min-confidence", "least", type=click.FloatRange(0, 1), default=0.0, help="Leave out less sure genes.")
+@click.option("--resume", is_flag=True, help="Go on where a run with --resume into the same OUTPUT was killed.")
 @options.regions
 @options.running
 def command(
@@ -36,6 +37,7 @@ def command(
     posteriors: Path | None,
     labels: str,
     least: float,
+    resume: bool,
     region: tuple[str, ...],
     regions_bed: Path | None,
     isolated: bool,
@@ -44,13 +46,14 @@ def command(
     raw: bool,
     quiet: bool,
     as_json: bool,
+    log: Path | None,
 ) -> None:
     """Find genes: GENOME is FASTA, plain or compressed, or - for stdin.
 
     Every exon comes with the posterior that exactly this exon is real, given the model, with those of its ends, and
     with 95 % credible intervals of both. A region gets what the whole contig gives there.
     """
-    from semiseg.calling import Asked
+    from semiseg.calling import Asked, call
     from semiseg.formats.bed import LABELS
     from semiseg.formats.output import format_of
     from semiseg.genome import Settings
@@ -61,10 +64,12 @@ def command(
         raise click.BadParameter(f"expected some of {', '.join(LABELS)}, separated by commas", param_hint="--labels")
     if form == "gff3" and named != ("exon",):
         raise click.BadParameter("GFF3 always has exons and CDS; choose --format bed", param_hint="--labels")
+    if resume and (output is None or str(output) == "-" or posteriors is not None):
+        raise click.BadParameter("needs --output, a file, and goes without --posteriors", param_hint="--resume")
     asked = Asked(
         genome, model, Settings(options.chosen_device(device, threads), isolated=isolated, accurate=decoder == "mea"),
         form, output, True, posteriors,
         "hdf5" if posteriors is not None and posteriors.suffix in (".h5", ".hdf5") else "bigwig",
-        region, regions_bed, named, least, raw, ("semiseg", *sys.argv[1:]),
+        region, regions_bed, named, least, raw, resume, log, ("semiseg", *sys.argv[1:]),
     )  # fmt: skip
-    options.run(asked, quiet, as_json)
+    options.run(asked, quiet, as_json, call)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,7 @@ running = several(
     click.option("--raw", is_flag=True, help="Posteriors as they are, without the model's calibration."),
     click.option("-q", "--quiet", is_flag=True, help="No progress and no warnings."),
     click.option("--json", "as_json", is_flag=True, help="A summary as JSON, on stderr."),
+    click.option("--log-file", "log", type=click.Path(path_type=Path), help="Add what is said to a file, with times."),
 )
 
 
@@ -62,17 +64,23 @@ def chosen_device(device: str, threads: int | None) -> "torch.device":
         raise click.UsageError(str(error)) from None
 
 
-def run(asked: "Asked", quiet: bool, as_json: bool) -> None:
-    """Call genes with progress on stderr, where that is a terminal."""
-    from semiseg.calling import call
-
+def run(asked: "Asked", quiet: bool, as_json: bool, work: Command) -> None:
+    """Do the work with progress on stderr, where that is a terminal."""
     from .progress import positions
 
+    def note(text: str) -> None:
+        if asked.log is not None:
+            with asked.log.open("a") as file:
+                file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
+
     def say(text: str) -> None:
+        note(f"warning: {text}")
         if not quiet:
             click.echo(f"semiseg: warning: {text}", err=True)
 
+    note(" ".join(asked.command))
     with positions(quiet) as report:
-        summary = call(asked, say, report)
+        summary = work(asked, say, report)
+    note(json.dumps(summary))
     if as_json:
         click.echo(json.dumps(summary), err=True)

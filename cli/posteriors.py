@@ -32,17 +32,18 @@ def command(
     raw: bool,
     quiet: bool,
     as_json: bool,
+    log: Path | None,
 ) -> None:
     """Write tracks of exact posteriors along GENOME: one for each label, one for each kind of site, one of entropy.
 
     Sites stand at the base that follows them; entropy is that of the labels of a base, in bits.
     """
-    from semiseg.calling import Asked
+    from semiseg.calling import Asked, call
     from semiseg.genome import Settings
 
     asked = Asked(
         genome, model, Settings(options.chosen_device(device, threads), isolated=isolated), calls=False,
         posteriors=output, track_form=form or ("hdf5" if output.suffix in (".h5", ".hdf5") else "bigwig"),
-        regions=region, regions_bed=regions_bed, raw=raw, command=("semiseg", *sys.argv[1:]),
+        regions=region, regions_bed=regions_bed, raw=raw, log=log, command=("semiseg", *sys.argv[1:]),
     )  # fmt: skip
-    options.run(asked, quiet, as_json)
+    options.run(asked, quiet, as_json, call)

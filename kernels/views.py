@@ -3,7 +3,8 @@
 The forward state is handed on from view to view. The backward pass of a view begins a little to its right, in a state
 that knows nothing; what it had become at the view's end is compared with what the next view makes of it, in the unit
 that matters (total variation of the segments over the seam, at most 1e-6). Where they differ, the view is worked out
-again from what its neighbour knows. A view is given out when its own seam and its neighbour's hold.
+again from what its neighbour knows, and so on to the left. A view is given out when its own seam and its neighbour's
+hold with all that is known by then: what the newest view says has been forgotten before it gets there.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,6 @@ from .resolve import Sequence, resolve, sequence
 from .seams import ENOUGH, GAP
 
 PARTS = 2  # a view is cut into, however many threads there are: the same bits on every machine
-HELD = 2  # views kept back: the last one's seam is not known, and the one before may still be moved by it
 
 
 class View(NamedTuple):
@@ -60,14 +60,14 @@ class Views:
             self.views[at] = self._view(old.x, old.note, old.left, near)
             self.repaired += 1
             at -= 1
-        return self._out(HELD)
+        return self._out(at)  # the seam right of `at` holds, and may move yet; those further left do not feel it
 
     def close(self) -> list[Any]:
         """Return the rest; the last view added was the stream's last."""
-        return self._out(0)
+        return self._out(len(self.views))
 
-    def _out(self, keep: int) -> list[Any]:
-        done = max(0, len(self.views) - keep)
+    def _out(self, count: int) -> list[Any]:
+        done = max(0, count)
         out, self.views = [view.result for view in self.views[:done]], self.views[done:]
         return out
 

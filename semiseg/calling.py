@@ -1,8 +1,10 @@
 """From a genome to files: calls as BED or GFF3, posteriors as tracks, in one pass."""
 
+import hashlib
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -12,9 +14,11 @@ from . import __version__, bundled, depth
 from .errors import SemisegError
 from .finder import Finder, load
 from .formats.bed import EXTRA, gene_rows, write_bed
+from .formats.bgzip import is_compressed
 from .formats.files import describe
 from .formats.gff import write_gff3
-from .formats.output import writing
+from .formats.output import Output, writing
+from .formats.resumable import Resumable
 from .formats.sequences import Sequences, open_sequences
 from .formats.tracks import TrackSink, open_tracks
 from .gene_tracks import track_names
@@ -22,6 +26,7 @@ from .genes import Gene
 from .genome import Census, Result, Settings, decode_genome, decode_regions
 from .parts import Region, read_regions, region
 
+MARKED = 1 << 22  # bases of contigs between two marks
 FILLED = 1 << 20  # positions of a gap between regions that are filled at once
 MEANING = "score: posterior of exactly this exon, {}; start_ and end_ columns: of its ends, and 95 % credible intervals"
 
@@ -42,6 +47,8 @@ class Asked(NamedTuple):
     labels: tuple[str, ...] = ("exon",)  # of BED's rows
     least: float = 0.0  # posterior of a gene that is written
     raw: bool = False  # without calibration
+    resume: bool = False
+    log: Path | None = None  # where warnings and the summary go too, with times
     command: tuple[str, ...] = ()
 
 
@@ -59,14 +66,18 @@ def call(
         for note in sequences.notes:
             say(note)
         regions = chosen(asked, sequences)
-        results: Iterator[Result]
         settings = asked.settings._replace(tracks=asked.posteriors is not None, introns="intron" in asked.labels)
-        if regions:
-            results = decode_regions(sequences, regions, finder, settings, census, asked.raw)
-        else:
-            results = decode_genome(sequences, finder, settings, census, asked.raw)
+
+        def results(skip: int) -> Iterator[Result]:
+            if regions:
+                found = decode_regions(sequences, regions[skip:], finder, settings, census, asked.raw)
+            else:
+                found = decode_genome(sequences, finder, settings, census, asked.raw, skip)
+            return followed(found, sink, lambda n: report(n, total))
+
+        words = [word for word in asked.command if word != "--resume"]  # the file is the same with it and without
         comments = [
-            f"semiseg {__version__}", *([f"command: {shlex.join(asked.command)}"] if asked.command else []),
+            f"semiseg {__version__}", *([f"command: {shlex.join(words)}"] if words else []),
             f"model: {path.name}, sha256 {bundled.digest(path)}",
             MEANING.format("uncalibrated" if asked.raw or finder.calibration is None else "calibrated"),
         ]  # fmt: skip
@@ -76,11 +87,10 @@ def call(
             sink = open_tracks(asked.posteriors, asked.track_form, names, contigs, comments)
             stack.callback(sink.abort)
         total = sum(b - a for _, a, b in regions) or (sum(sequences.lengths.values()) if sequences.lengths else None)
-        done = followed(results, sink, lambda n: report(n, total))
         if asked.calls:
-            write(done, asked, sequences, comments)
+            write(results, asked, sequences, comments)
         else:
-            for result in done:
+            for result in results(0):
                 for _ in result.stretches:
                     pass
         if sink is not None:
@@ -108,6 +118,30 @@ def chosen(asked: Asked, sequences: Sequences) -> list[Region]:
     if not out:
         raise SemisegError(f"{asked.regions_bed}: no region in it")
     return out
+
+
+def resume_key(asked: Asked, comments: Sequence[str]) -> str:
+    """Return what two runs must have in common for one to go on where the other was killed."""
+    there = asked.genome.stat()
+    same = [asked.genome.resolve(), there.st_size, there.st_mtime_ns, asked.form, asked.labels, asked.least, asked.raw]
+    same += [asked.settings.accurate, *comments]
+    return hashlib.sha256(repr(same).encode()).hexdigest()
+
+
+def marked(results: Callable[[int], Iterator[Result]], stream: Output | Resumable) -> Iterator[Result]:
+    """Yield results, but for those of a run before, and mark how many are written: at the same places in every run.
+
+    Marks stand between contigs: the genes of one are counted on from region to region.
+    """
+    done, bases, name = stream.done if isinstance(stream, Resumable) else 0, 0, ""
+    for result in results(done):
+        if bases >= MARKED and result.name != name:
+            stream.mark(done)
+            bases = 0
+        if isinstance(stream, Resumable):
+            stream.begin()
+        yield result
+        done, bases, name = done + 1, bases + (result.length or 0), result.name
 
 
 def lengths_of(sequences: Sequences, who: str) -> Mapping[str, int]:
@@ -143,32 +177,40 @@ def followed(results: Iterator[Result], sink: TrackSink | None, report: Callable
         yield result._replace(stretches=stretches(result))
 
 
-def write(results: Iterator[Result], asked: Asked, sequences: Sequences, comments: Sequence[str]) -> None:
-    """Write the genes of all results."""
-
-    def genes(result: Result) -> Iterator[Gene]:
-        for stretch in result.stretches:
-            yield from (g for g in stretch.genes if g.posterior is None or g.posterior >= asked.least)
-
+def write(
+    results: Callable[[int], Iterator[Result]], asked: Asked, sequences: Sequences, comments: Sequence[str]
+) -> None:
+    """Write the genes of all results but the first so many."""
     is_gff = asked.form == "gff3"
-    with writing(asked.output, index="gff" if is_gff else "bed") as stream:
+    whole = not asked.regions and asked.regions_bed is None  # regions are soon done again
+    key = resume_key(asked, comments) if asked.resume and whole else None
+    with writing(asked.output, "gff" if is_gff else "bed", key) as stream:
+        found = marked(results, stream) if isinstance(stream, Output | Resumable) else results(0)
         if is_gff:
-            lengths = None if not compressed(asked.output) else list((sequences.lengths or {}).items())
-            write_gff3(((r.name, r.length, genes(r)) for r in results), stream, comments, regions=lengths)
+            has_index = asked.output is not None and is_compressed(asked.output)
+            lengths = list((sequences.lengths or {}).items()) if has_index else None
+            write_gff3(by_contig(found, asked.least), stream, comments, regions=lengths)
             return
         form: Literal["bed", "bed9"] = "bed9" if asked.form == "bed9" else "bed"
         rows = (
             row
-            for result in results
-            for number, g in enumerate(genes(result), start=1)
-            for row in gene_rows(g, g.name or f"{result.name}_{number}", form, asked.labels)
+            for contig, _, genes in by_contig(found, asked.least)
+            for number, gene in enumerate(genes, start=1)
+            for row in gene_rows(gene, gene.name or f"{contig}_{number}", form, asked.labels)
         )
         write_bed(rows, stream, EXTRA[asked.form], comments)
 
 
-def compressed(path: Path | None) -> bool:
-    """Return whether a file will have an index."""
-    return path is not None and path.suffix in (".gz", ".bgz")
+def by_contig(results: Iterator[Result], least: float) -> Iterator[tuple[str, int | None, Iterator[Gene]]]:
+    """Yield name, length and genes of every contig; several regions of one are one, so that its genes count on."""
+
+    def genes(group: Iterator[Result]) -> Iterator[Gene]:
+        for result in group:
+            for stretch in result.stretches:
+                yield from (g for g in stretch.genes if g.posterior is None or g.posterior >= least)
+
+    for (name, length), group in groupby(results, key=lambda result: (result.name, result.length)):
+        yield name, length, genes(group)
 
 
 def warnings(finder: Finder, census: Census) -> list[str]:

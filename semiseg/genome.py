@@ -1,7 +1,7 @@
 """All contigs of a genome, or regions of it, through a gene finder: short ones together, long ones as streams."""
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -60,9 +60,9 @@ class Census:
 
 
 def decode_genome(
-    sequences: Sequences, finder: Finder, settings: Settings, census: Census, raw: bool = False
+    sequences: Sequences, finder: Finder, settings: Settings, census: Census, raw: bool = False, skip: int = 0
 ) -> Iterator[Result]:
-    """Yield every record's genes, in order; each has to be used before the next is asked for."""
+    """Yield every record's genes, in order, but for the first so many; each is used before the next is asked for."""
     calibration = None if raw else finder.calibration
     streamed = settings.tracks or settings.accurate  # all contigs are, and short ones with them
     most = WHOLE if settings.device.type == "cuda" and not streamed else SHORT
@@ -91,14 +91,18 @@ def decode_genome(
         )  # fmt: skip
         return map(census.found, found)
 
-    for record in sequences:
+    held = 0
+    for record in islice(sequences, skip, None):
         pieces = map(census.letters, record.pieces(most + 1))
         first = next(pieces, np.zeros(0, np.uint8))
         if len(first) <= most:
             waiting.append((record.name, first))
-            if sum(len(letters) for _, letters in waiting) >= TOGETHER:
+            held += len(first) + 1  # empty ones are held too
+            if held >= TOGETHER:
                 yield from together()
+                held = 0
             continue
+        held = 0
         yield from together()
         yield Result(record.name, record.length, stream(record.name, chain([first], pieces)))
     yield from together()
@@ -112,22 +116,34 @@ def decode_regions(
     census: Census,
     raw: bool = False,
 ) -> Iterator[Result]:
-    """Yield every region's genes, those that reach beyond it too, as they are found in the whole contig."""
-    calibration = None if raw else finder.calibration
-    assert sequences.lengths is not None
-    for name, start, end in regions:
-        length = sequences.lengths[name]
+    """Yield every region's genes, those that reach beyond it too, as they are found in the whole contig.
 
-        def read(a: int, b: int, name: str = name) -> NDArray:
+    Regions come in order and apart from each other; a gene that overlaps several of them belongs to the first.
+    """
+    calibration = None if raw else finder.calibration
+    lengths = sequences.lengths
+    assert lengths is not None
+    how = {"tracks": settings.tracks, "accurate": settings.accurate, "introns": settings.introns}
+
+    def stretches(where: Region, done: int) -> Iterator[Stretch]:
+        name, start, end = where
+
+        def read(a: int, b: int) -> NDArray:
             return sequences.read(name, a, b)
 
-        census.letters(read(start, min(end, start + TOGETHER)))
+        pieces = (census.letters(read(a, min(end, a + TOGETHER))) for a in range(start, end, TOGETHER))
         if settings.isolated:
-            pieces = (read(a, min(end, a + TOGETHER)) for a in range(start, end, TOGETHER))
-            found = find(finder.model, name, pieces, settings.device, calibration, tracks=settings.tracks, start=start)
+            found = find(finder.model, name, pieces, settings.device, calibration, start=start, **how)
         else:
-            found = find_in_region(
-                finder.model, name, read, length, (start, end), settings.device, calibration,
-                settings.tracks, settings.accurate, settings.introns,
-            )  # fmt: skip
-        yield Result(name, length, map(census.found, found))
+            for _ in pieces:  # counted alone: what is read around the region is not
+                pass
+            length = lengths[name]
+            found = find_in_region(finder.model, name, read, length, (start, end), settings.device, calibration, **how)
+        for stretch in found:
+            yield census.found(stretch._replace(genes=[g for g in stretch.genes if g.exons[0].start >= done]))
+
+    before: Region | None = None
+    for where in regions:
+        done = before.end if before is not None and before.name == where.name else 0
+        yield Result(where.name, lengths[where.name], stretches(where, done))
+        before = where

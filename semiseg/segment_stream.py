@@ -106,7 +106,7 @@ class _Cutter:
         best = int(length.argmax()) if len(length) else 0
         if len(length) and length[best] > 1:
             return int(a[best] + b[best]) // 2
-        ends = rows[(rows[:, 1] > low) & (rows[:, 1] <= high), 1]
+        ends = self.path[(self.path[:, 1] > low) & (self.path[:, 1] <= high), 1]  # not where an open one is cut short
         if len(ends):
             return int(ends.max())
         return high if self.wanted >= LARGEST else None

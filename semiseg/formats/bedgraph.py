@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from .bgzip import Bgzip, is_compressed
 from .output import comment
+from .packages import needed
 from .run_files import Runs
-from .tabix import TBI_LONGEST, load_htslib, make_index
+from .tabix import TBI_LONGEST, make_index
 
 
 def write_bedgraph(
@@ -29,8 +30,8 @@ def write_bedgraph(
 
 
 def indexer() -> Any:
-    """The package that makes the index."""
-    return load_htslib("an index of bedGraph")
+    """The package that makes the index; asked for early, as the index comes last."""
+    return needed("pysam", "an index of bedGraph")
 
 
 def lines(comments: Sequence[str], runs: Iterable[Runs]) -> Iterator[bytes]:

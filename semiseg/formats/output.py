@@ -1,6 +1,5 @@
 """Files that appear under their names only when they are complete; those that end in .gz are bgzip with an index."""
 
-import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -11,7 +10,10 @@ from typing import BinaryIO, Protocol
 from ..errors import SemisegError
 from .bgzip import COMPRESSED, Bgzip, is_compressed
 from .draft import Draft
-from .tabix import Kind, load_htslib, make_some_index
+from .packages import needed
+from .resumable import Resumable
+from .tabix import Kind, make_some_index
+from .telling import told
 
 FORMS = {".bed": "bed", ".gff": "gff3", ".gff3": "gff3"}
 
@@ -35,6 +37,11 @@ class Output:
         with told(self.path):
             self.stream.write(text.encode())
 
+    def mark(self, done: int) -> None:
+        """Begin a new block where a run that goes on after it was killed would (see `resumable`)."""
+        with told(self.path):
+            self.stream.flush()
+
     def close(self) -> None:
         """Complete the file."""
         with told(self.path):
@@ -42,11 +49,13 @@ class Output:
 
 
 @contextmanager
-def writing(path: Path | None, index: Kind | None = None) -> Iterator[Writer]:
+def writing(path: Path | None, index: Kind | None = None, resume: str | None = None) -> Iterator[Writer]:
     """A stream into a file, which gets its name when the block ends well and is gone if not; None or "-" is stdout.
 
     Where the name ends in .gz or .bgz the file is bgzip, and a tabix index of the given kind of rows is put beside it:
     .tbi, or .csi if a row lies beyond what that can index. Pipes and devices are written into as they are.
+
+    `resume` is a key: what a run with the same one left behind when it was killed is gone on with.
     """
     if path is None or str(path) == "-":
         yield sys.stdout
@@ -61,16 +70,30 @@ def writing(path: Path | None, index: Kind | None = None) -> Iterator[Writer]:
         return
     htslib = None
     if index and is_compressed(path):
-        htslib = load_htslib(f"{path}: an index", f", or leave out {path.suffix}")
+        htslib = needed("pysam", f"{path}: an index", f", or leave out {path.suffix}")  # before any work is done
+    kept = None
+    if resume is not None:
+        kept = Resumable(path, resume)
+        try:
+            yield kept
+            kept.close()
+        finally:
+            with suppress(OSError):
+                kept.file.close()
     with told(path):
         draft = Draft(Path(os.path.realpath(path)), is_file=True)  # a link goes on to be one
     try:
-        with opened(path, draft.file) as stream:
-            yield stream
+        if kept is None:
+            with opened(path, draft.file) as stream:
+                yield stream
         with told(path):
+            if kept is not None:
+                os.replace(kept.part, draft.file)
             if htslib and index:
                 make_some_index(htslib, draft.file, index, path)
             draft.publish()
+            if kept is not None:
+                kept.journal.unlink()
     finally:
         draft.discard()
 
@@ -87,30 +110,6 @@ def opened(path: Path, at: Path) -> Iterator[Writer]:
     finally:
         with suppress(OSError):  # a second failure would hide the first
             file.close()
-
-
-@contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Turn what the system says into one line; that a pipe's reader is gone is left for the caller."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise SemisegError(f"cannot write {path}: {explain(error, path.parent)}") from error
-
-
-def explain(error: OSError, folder: Path) -> str:
-    """What went wrong and what to do about it."""
-    said = error.strerror or str(error)
-    match error.errno:
-        case errno.ENOENT:
-            return f"there is no folder {folder}: make it first"
-        case errno.ENOSPC | errno.EDQUOT:
-            return f"{said}: free some space or write elsewhere"
-        case errno.EACCES | errno.EPERM | errno.EROFS:
-            return f"{said}: choose a folder that you may write into, {folder} is none"
-    return said
 
 
 def comment(text: str) -> str:
