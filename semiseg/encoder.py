@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import conv2d, conv_transpose2d, glu, linear, pad
 
 STRIDE = 16  # of the bottom; windows begin at multiples of it
 CHANNELS = 5  # A, C, G, T and soft-masked
@@ -34,6 +34,32 @@ SHAPES = {
 }
 
 
+# On a CPU, where channels of a position lie side by side convolutions are three times as quick; PyTorch has that layout
+# for images, so a sequence is one of height 1 there, (B, H, 1, T). The weights are the same.
+
+
+class Conv(nn.Conv1d):
+    """A convolution of sequences, or of images of height 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim == 3:
+            return super().forward(x)
+        if self.kernel_size == (1,):
+            return linear(x.movedim(1, -1), self.weight[..., 0], self.bias).movedim(-1, 1)
+        at = ((0, int(self.padding[0])), (1, self.dilation[0]))
+        return conv2d(x, self.weight[:, :, None], self.bias, (1, self.stride[0]), *at)
+
+
+class ConvTranspose(nn.ConvTranspose1d):
+    """Its transpose."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        if x.ndim == 3:
+            return super().forward(x, output_size)
+        at = (1, self.stride[0]), (0, int(self.padding[0]))
+        return conv_transpose2d(x, self.weight[:, :, None], self.bias, *at)
+
+
 class ChannelNorm(nn.Module):
     """Normalised over channels, position by position."""
 
@@ -42,7 +68,7 @@ class ChannelNorm(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(x.transpose(1, 2)).transpose(1, 2)
+        return self.norm(x.movedim(1, -1)).movedim(-1, 1)
 
 
 class Block(nn.Module):
@@ -51,13 +77,15 @@ class Block(nn.Module):
     def __init__(self, width: int, kernel: int, dilation: int):
         super().__init__()
         self.norm = ChannelNorm(width)
-        self.into = nn.Conv1d(width, 2 * width, kernel, padding=kernel // 2 * dilation, dilation=dilation)
+        self.into = Conv(width, 2 * width, kernel, padding=kernel // 2 * dilation, dilation=dilation)
         self.drop = nn.Dropout(0.0)  # a training run sets its share
-        self.out = nn.Conv1d(width, width, 1)
+        self.out = Conv(width, width, 1)
         nn.init.zeros_(self.out.weight)  # to begin with, a block passes on what it gets
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.out(self.drop(nn.functional.glu(self.into(self.norm(x)), 1)))
+        both = self.into(self.norm(x))
+        gated = glu(both, 1) if x.ndim == 3 else glu(both.movedim(1, -1)).movedim(-1, 1)
+        return x + self.out(self.drop(gated))
 
 
 class Exchange(nn.Module):
@@ -66,12 +94,12 @@ class Exchange(nn.Module):
     def __init__(self, width: int):
         super().__init__()
         self.norm = ChannelNorm(width)
-        self.take = nn.Conv1d(width, width, 1)
+        self.take = Conv(width, width, 1)
         nn.init.zeros_(self.take.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x (2 B, H, T): both strands, each in its own direction."""
-        there = x.unflatten(0, (2, -1)).flip(0).flatten(0, 1).flip(2)
+        there = x.unflatten(0, (2, -1)).flip(0).flatten(0, 1).flip(-1)
         return x + self.take(self.norm(there))
 
 
@@ -83,18 +111,18 @@ class Encoder(nn.Module):
         self.shape = shape
         full = lambda: [Block(shape.width, shape.kernel, d) for d in shape.dilations]  # noqa: E731
         middle = (shape.width + shape.bottom) // 2
-        self.stem = nn.Conv1d(CHANNELS, shape.width, 2 * shape.kernel - 1, padding=shape.kernel - 1)
+        self.stem = Conv(CHANNELS, shape.width, 2 * shape.kernel - 1, padding=shape.kernel - 1)
         self.down_full = nn.Sequential(*full())
-        self.to_middle = nn.Conv1d(shape.width, middle, 8, 4, padding=2)
-        self.to_bottom = nn.Conv1d(middle, shape.bottom, 8, 4, padding=2)
+        self.to_middle = Conv(shape.width, middle, 8, 4, padding=2)
+        self.to_bottom = Conv(middle, shape.bottom, 8, 4, padding=2)
         deep: list[nn.Module] = []
         for dilation in shape.depths:
             deep += [Block(shape.bottom, 5, dilation), Exchange(shape.bottom)]
         self.deep = nn.Sequential(*deep)
-        self.from_bottom = nn.ConvTranspose1d(shape.bottom, middle, 8, 4, padding=2)
-        self.from_middle = nn.ConvTranspose1d(middle, shape.width, 8, 4, padding=2)
+        self.from_bottom = ConvTranspose(shape.bottom, middle, 8, 4, padding=2)
+        self.from_middle = ConvTranspose(middle, shape.width, 8, 4, padding=2)
         self.up_full = nn.Sequential(*full())
-        self.head = nn.Sequential(ChannelNorm(shape.width), nn.Conv1d(shape.width, outputs, 1))
+        self.head = nn.Sequential(ChannelNorm(shape.width), Conv(shape.width, outputs, 1))
 
     @property
     def reach(self) -> int:
@@ -110,13 +138,21 @@ class Encoder(nn.Module):
         `dna` (B, CHANNELS, T), from `channels`; T is a multiple of STRIDE.
         """
         x = torch.stack([dna, reverse_complement(dna)]).flatten(0, 1)
+        if x.device.type == "cpu":
+            x = self.through(x[:, :, None].contiguous(memory_format=torch.channels_last)).squeeze(2)
+        else:
+            x = self.through(x)
+        forward, backward = x.unflatten(0, (2, -1))
+        return torch.stack([forward, backward.flip(-1)])
+
+    def through(self, x: Tensor) -> Tensor:
+        """Return the outputs for both strands, each in its own direction."""
         x = self.down_full(self.stem(x))
         middle = self.to_middle(x)
         bottom = self.deep(self.to_bottom(nn.functional.gelu(middle)))
         middle = middle + self.from_bottom(bottom)
         x = self.up_full(x + self.from_middle(nn.functional.gelu(middle)))
-        forward, backward = self.head(x).unflatten(0, (2, -1))
-        return torch.stack([forward, backward.flip(-1)])
+        return self.head(x)
 
 
 def reverse_complement(dna: Tensor) -> Tensor:

@@ -111,3 +111,14 @@ def test_multiplications_are_those_that_are_done():
             )
     net(dna(T)[:1])
     assert multiplications(net) == pytest.approx(sum(counted) / T)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_layout_of_a_cpu_changes_nothing(shape):
+    torch.manual_seed(0)
+    encoder = Encoder(SHAPES[shape], 7)
+    for weights in encoder.parameters():
+        torch.nn.init.normal_(weights, 0.0, 0.1)
+    both = torch.rand(4, 5, 320)
+    images = both[:, :, None].contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(encoder.through(images).squeeze(2), encoder.through(both), atol=1e-4, rtol=1e-4)

@@ -258,7 +258,7 @@ def test_a_finder_comes_back_from_its_file(config, tmp_path):
     }  # fmt: skip
     contig, _ = planted(3000)
     with torch.no_grad():
-        assert torch.equal(*(see(found.model, contig.sequence, "cpu") for found in (first, second)))
+        assert torch.equal(*(see(found.model, contig.sequence[None], "cpu") for found in (first, second)))
     assert decode(first.model, "one", contig.sequence) == decode(second.model, "one", contig.sequence)
 
 

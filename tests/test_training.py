@@ -157,9 +157,9 @@ def test_calls_do_not_depend_on_windows(tiny):  # noqa: F811
     contig, _ = planted(3000)
     model = fresh(tiny).eval()
     with torch.no_grad():
-        whole = see(model, contig.sequence, "cpu")
+        whole = see(model, contig.sequence[None], "cpu")
         for window in (16, 500, 1600):
-            torch.testing.assert_close(see(model, contig.sequence, "cpu", window), whole, atol=1e-5, rtol=0)
+            torch.testing.assert_close(see(model, contig.sequence[None], "cpu", window), whole, atol=1e-5, rtol=0)
     assert decode(model, "one", contig.sequence[:0]) == []
 
 
