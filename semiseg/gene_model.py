@@ -82,6 +82,8 @@ class GeneModel(nn.Module):
         self.register_buffer("place", torch.from_numpy(place), persistent=False)
         self.register_buffer("allowed", torch.from_numpy(self.grammar.transitions.copy()), persistent=False)
         self.register_buffer("readout", torch.from_numpy(readout(self.grammar)), persistent=False)
+        is_exon = torch.tensor([label.is_exon for label in self.grammar.labels])
+        self.register_buffer("is_exon", is_exon, persistent=False)
         self.register_buffer("site", torch.from_numpy(self.grammar.type_sites.copy()), persistent=False)
         self.register_buffer("law_of", torch.from_numpy(self.grammar.law_of.copy()), persistent=False)
         self.register_buffer("types", torch.from_numpy(self.grammar.types.copy()), persistent=False)
@@ -89,6 +91,7 @@ class GeneModel(nn.Module):
     place: Tensor  # (C, C) int64, the weight of a change
     allowed: Tensor  # (3, C, C)
     readout: Tensor  # (3, C, 2 OUTPUTS) what an emission is the sum of, by position modulo 3
+    is_exon: Tensor  # (C,)
     site: Tensor  # (columns,) index in SITES: + then -, each in the order of the outputs
     law_of: Tensor
     types: Tensor
@@ -108,8 +111,10 @@ class GeneModel(nn.Module):
         """Return the potentials of what was seen, in float32 whatever precision the encoder runs in."""
         with torch.autocast(seen.device.type, enabled=False):
             table = tabulate(self.laws)
+            # where no exon at all may be is a gap: what is seen there speaks for nothing, and lengths alone decide
+            gap = forbidden[..., self.is_exon].all(-1, keepdim=True)
             return Potentials(
-                emissions=self.emissions(seen, origin).masked_fill(forbidden, -torch.inf),
+                emissions=self.emissions(seen, origin).masked_fill(gap, 0.0).masked_fill(forbidden, -torch.inf),
                 durations=table.durations[:, self.law_of],
                 transitions=torch.where(self.allowed, self.change[self.place].double(), -torch.inf),
                 longest=table.longest.to(self.law_of.device)[self.law_of],

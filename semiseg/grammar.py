@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from . import paths
 from .errors import SemisegError
 from .genes import Gene
-from .sites import SITES, Column, Windows, possible, split_stops, stops_inside
+from .sites import CHASM, SITES, Column, Windows, gaps, possible, split_stops, stops_inside
 
 # What lies upstream and downstream of each kind of exon, in the direction of transcription.
 KINDS = {
@@ -68,7 +68,8 @@ class Grammar:
     def masks(self, bases: NDArray, origin: int = 0) -> tuple[NDArray, NDArray]:
         """Return forbidden emissions (T, C) bool and impossible boundaries (T + 1, columns) bool.
 
-        `bases` are (T,) codes 0 to 3 for ACGT, 4 for anything else, of which the first lies at `origin`. Whatever the
+        `bases` are (T,) codes 0 to 3 for ACGT, 4 for anything else, of which the first lies at `origin`. Exons may not
+        have in-frame stop codons, nor lie in gaps of the assembly, and no gene reaches over a long one. Whatever the
         bases around it are, a part of a sequence forbids nothing that the whole sequence allows.
         """
         windows = Windows(bases)
@@ -79,6 +80,8 @@ class Grammar:
             for frame in range(3):
                 exons = [c for c, label in enumerate(self.labels) if label.is_exon and label[1:3] == (strand, frame)]
                 forbidden[last[(low + origin) % 3 == frame][:, None], exons] = True
+        forbidden |= gaps(bases)[:, None] & np.array([label.is_exon for label in self.labels])
+        forbidden |= gaps(bases, CHASM)[:, None] & np.array([label.kind != "intergenic" for label in self.labels])
         impossible = np.empty((len(bases) + 1, len(self.columns)), bool)
         for i, column in enumerate(self.columns):
             np.logical_not(possible(windows, column), out=impossible[:, i])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .errors import SemisegError
 from .genes import Exon, Gene, coding_length, phases
-from .sites import REACH, SITE, SITES, left_bases
+from .sites import REACH, SITE, SITES, gaps, left_bases
 
 if TYPE_CHECKING:
     from .grammar import Grammar, Label
@@ -101,7 +101,8 @@ def problem(grammar: "Grammar", gene: Gene, bases: NDArray) -> str | None:
     forbidden, impossible = grammar.masks(around, low)
     for start, end, label in zip(starts.tolist(), ends.tolist(), labels.tolist(), strict=True):
         if (inside := forbidden[start:end, label]).any():
-            return f"in-frame stop codon at {low + start + int(inside.argmax()) + 1}"
+            at = start + int(inside.argmax())
+            return f"{'unknown bases' if gaps(around)[at] else 'in-frame stop codon'} at {low + at + 1}"
     for t, change in zip(starts[1:].tolist(), pairwise(labels.tolist()), strict=True):
         if impossible[t, column := grammar.types[change]]:
             return _unlike(SITES[grammar.type_sites[column]], around, t, low)

@@ -11,10 +11,10 @@ from .gene_model import OUTPUTS, GeneModel
 from .kernels import Potentials
 from .kernels.devices import moved
 from .segment_stream import Block
-from .sites import encode
+from .sites import CHASM, encode
 
 WINDOW = 1 << 16  # positions through the encoder at once, without what they share with their neighbours
-BESIDE = 6  # letters around a window that its masks look at
+BESIDE = CHASM  # letters around a window that its masks look at
 
 
 @torch.no_grad()
@@ -72,7 +72,9 @@ def scored(
     a, b = max(first - BESIDE, low), min(end + BESIDE, low + len(letters))
     masks = model.grammar.masks(encode(letters[a - low : b - low]), start + a)
     forbidden, impossible = (torch.from_numpy(mask)[None, first - a :].to(device) for mask in masks)
-    seen = model.features(torch.from_numpy(letters.copy())[None].to(device))[..., first - low : end - low]
+    c, d = max(at - model.encoder.reach, low), min(end + model.encoder.reach, low + len(letters))
+    part = torch.from_numpy(letters[c - low : d - low].copy())[None].to(device)
+    seen = model.features(part)[..., first - c : end - c]
     n = end - first
     p = on_host(model.potentials(seen, forbidden[:, :n], impossible[:, : n + 1], start + first))
     rows = slice(at - first, n + last)

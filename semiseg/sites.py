@@ -15,6 +15,8 @@ STOPS = ("TAA", "TAG", "TGA")
 UNKNOWN, OUTSIDE = 4, 5  # codes beside those of ACGT
 CODES = 6
 REACH = 3  # bases that a site looks at on either side of its boundary
+GAP = 50  # unknown bases in a row that are no part of any exon
+CHASM = 10_000  # unknown bases in a row that no gene reaches over: what lies on either side has nothing to do with it
 
 
 class Site(NamedTuple):
@@ -123,3 +125,15 @@ def possible(windows: Windows, column: Column) -> NDArray:
 def stops_inside(windows: Windows, strand: int) -> NDArray:
     """Return the low edges of all stop codons of a strand, in every frame."""
     return np.flatnonzero(windows.read(STOP_WORDS[strand], 0))
+
+
+def gaps(bases: NDArray, least: int = GAP) -> NDArray:
+    """Return (T,) whether a base lies in a run of so many unknown ones: there an assembly has nothing to say."""
+    unknown = bases >= UNKNOWN
+    if not unknown.any():
+        return unknown
+    edges = np.flatnonzero(np.diff(unknown, prepend=False, append=False)).reshape(-1, 2)
+    out = np.zeros(len(bases), bool)
+    for start, end in edges[edges[:, 1] - edges[:, 0] >= least].tolist():
+        out[start:end] = True
+    return out
