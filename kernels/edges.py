@@ -46,9 +46,10 @@ def edge_tables(x: "Sequence") -> Tables:
     """Return the edge tables of one sequence."""
     given = [np.ascontiguousarray(a) for a in (x.first, x.durations, x.tail, x.longest, x.period)]
     P = len(x.first)
-    enter, leave = _of_law(
+    own = _of_law(
         x.left, x.right, x.origin % P, *((a.tobytes(), a.dtype.str, a.shape) for a in given)
     )  # fmt: skip
+    enter, leave = (None if a is None else a.copy() for a in own)
     both = np.full(x.durations.shape[1], -np.inf, x.durations.dtype)
     if enter is not None and leave is not None:
         hidden, tail = torch.from_numpy(np.array(enter)), torch.from_numpy(np.array(x.tail))
@@ -63,9 +64,6 @@ def _of_law(left: str, right: str, origin: int, *given: tuple) -> tuple[NDArray 
     laws = torch.from_numpy(first), torch.from_numpy(durations), torch.from_numpy(tail)
     enter, leave, _ = tables(laws[0], laws[1], laws[2], longest, period, left, right, origin, 1)
     out = tuple(None if a is None else a.numpy() for a in (enter, leave))
-    for a in out:
-        if a is not None:
-            a.flags.writeable = False
     return out[0], out[1]
 
 

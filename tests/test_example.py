@@ -6,11 +6,13 @@ import runpy
 from pathlib import Path
 
 import pytest
+import torch
 
 from semiseg.bundled import DEFAULT
-from semiseg.finder import find_genes
+from semiseg.calling import Asked, call
 from semiseg.formats.annotation import read_annotation
 from semiseg.formats.fasta import read_fasta
+from semiseg.genome import Settings
 from semiseg.grammar import grammar
 from semiseg.metrics import introns, score
 from semiseg.sites import complement, encode
@@ -103,8 +105,7 @@ def test_the_bundled_models_find_most_genes(tmp_path, contigs, genes, model, con
     """The default model on the smaller contig, its variant for CPUs on the larger one."""
     fasta, calls = tmp_path / "one.fa", tmp_path / "calls.gff3"
     fasta.write_bytes(b">%s\n%s\n" % (contig.encode(), contigs[contig].tobytes()))
-    with calls.open("w") as stream:
-        find_genes(fasta, model, "gff3", stream)
+    call(Asked(fasta, model, Settings(torch.device("cpu")), "gff3", calls))
     called = [transcript.gene for transcript in read_annotation(calls).transcripts]
     found = score([gene for gene in genes if gene.contig == contig], called)
     assert found.gene.f1 > least

@@ -71,6 +71,7 @@ _RUN = tl.constexpr(len(Run._fields))
 _DARK = tl.constexpr(DARK)
 _HIGH = tl.constexpr(HIGH)
 _FULL = tl.constexpr(FULL)
+_BITS = tl.constexpr(TILE.bit_length() - 1)
 _LOW = tl.constexpr((1 << HIGH) - 1)
 
 
@@ -93,7 +94,7 @@ def far(
     if SPARSE:  # or folded behind the window
         oldest = tl.maximum(oldest, -tl.load(longest + label) + tau * _TILE)
     else:  # blocks with anything younger
-        count = tl.minimum(count, (tau * _TILE + _TILE - 1 - oldest) // _TILE + 1 - first)
+        count = tl.minimum(count, tau + 1 - first - (oldest >> _BITS))
     here = tau % blocks
     best = tl.full([LANES], _NEVER, SCORE)
     mask = tl.zeros([LANES], tl.int32)
