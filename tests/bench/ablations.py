@@ -23,6 +23,8 @@ from semiseg.kernels import marginals
 from semiseg.metrics import Scores
 from semiseg.metrics import score as compare
 
+STOP = 3  # bases of a stop codon
+
 
 def main() -> None:
     """Decode, score, record."""
@@ -65,17 +67,28 @@ def base_by_base(model: GeneModel, contig: Contig) -> list[Gene]:
     best = position.argmax(1).tolist()
     genes: list[Gene] = []
     kept: list[Exon] = []
+
+    def add() -> None:  # with the stop codon, which is no part of the labels
+        first, last = kept[0], kept[-1]
+        if strand == "+":
+            kept[-1] = last._replace(end=last.end + STOP)
+        else:
+            kept[0] = first._replace(start=first.start - STOP)
+        genes.append(Gene(contig.name, strand, tuple(kept)))
+
     strand, at = "+", 0
     for (kind, side), run in groupby(names[label] for label in best):
         end = at + sum(1 for _ in run)
         if kept and (kind == "intergenic" or side != strand):
-            genes.append(Gene(contig.name, strand, tuple(kept)))
+            add()
             kept = []
         if kind == "exon":
             kept.append(Exon(at, end))
             strand = side
         at = end
-    return [*genes, Gene(contig.name, strand, tuple(kept))] if kept else genes
+    if kept:
+        add()
+    return genes
 
 
 if __name__ == "__main__":
