@@ -1,11 +1,14 @@
 """`semiseg decode`"""
 
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from . import options
+
+if TYPE_CHECKING:
+    from semiseg.calling import Asked
 
 
 @click.command()
@@ -26,11 +29,9 @@ from . import options
 )
 @click.option("--min-confidence", "least", type=click.FloatRange(0, 1), default=0.0, help="Leave out less sure genes.")
 @click.option("--resume", is_flag=True, help="Go on where a run with --resume into the same OUTPUT was killed.")
-@options.regions
-@options.running
+@options.decoding
 def command(
-    genome: Path,
-    model: str,
+    shared: "Asked",
     form: str | None,
     output: Path | None,
     decoder: str,
@@ -38,25 +39,15 @@ def command(
     labels: str,
     least: float,
     resume: bool,
-    region: tuple[str, ...],
-    regions_bed: Path | None,
-    isolated: bool,
-    device: str,
-    threads: int | None,
-    raw: bool,
-    quiet: bool,
-    as_json: bool,
-    log: Path | None,
-) -> None:
+) -> tuple["Asked", options.Command]:
     """Find genes: GENOME is FASTA, plain or compressed, or - for stdin.
 
     Every exon comes with the posterior that exactly this exon is real, given the model, with those of its ends, and
     with 95 % credible intervals of both. A region gets what the whole contig gives there.
     """
-    from semiseg.calling import Asked, call
+    from semiseg.calling import call
     from semiseg.formats.bed import LABELS
     from semiseg.formats.output import format_of
-    from semiseg.genome import Settings
 
     form = form or format_of(output, "bed")
     named = tuple(labels.split(","))
@@ -66,10 +57,7 @@ def command(
         raise click.BadParameter("GFF3 always has exons and CDS; choose --format bed", param_hint="--labels")
     if resume and (output is None or str(output) == "-" or posteriors is not None):
         raise click.BadParameter("needs --output, a file, and goes without --posteriors", param_hint="--resume")
-    asked = Asked(
-        genome, model, Settings(options.chosen_device(device, threads), isolated=isolated, accurate=decoder == "mea"),
-        form, output, True, posteriors,
-        "hdf5" if posteriors is not None and posteriors.suffix in (".h5", ".hdf5") else "bigwig",
-        region, regions_bed, named, least, raw, resume, log, ("semiseg", *sys.argv[1:]),
-    )  # fmt: skip
-    options.run(asked, quiet, as_json, call)
+    settings = shared.settings._replace(accurate=decoder == "mea")
+    return shared._replace(
+        settings=settings, form=form, output=output, posteriors=posteriors, labels=named, least=least, resume=resume
+    ), call

@@ -1,9 +1,10 @@
 """Options that decoding commands share, and what they do with them."""
 
 import json
+import sys
 from collections.abc import Callable
 from datetime import datetime
-from functools import reduce
+from functools import reduce, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,40 @@ running = several(
 )
 
 
+def decoding(command: Command) -> Command:
+    """Give a command what is asked for as `shared`, an `Asked` of the options that all have, with the rest of its own.
+
+    It returns all that is asked for, and what does it.
+    """
+
+    @wraps(command)
+    def whole(
+        genome: Path,
+        model: str,
+        region: tuple[str, ...],
+        regions_bed: Path | None,
+        isolated: bool,
+        device: str,
+        threads: int | None,
+        raw: bool,
+        quiet: bool,
+        as_json: bool,
+        log: Path | None,
+        **own: Any,
+    ) -> None:
+        from semiseg.calling import Asked
+        from semiseg.genome import Settings
+
+        shared = Asked(
+            genome, model, Settings(chosen_device(device, threads), isolated=isolated),
+            regions=region, regions_bed=regions_bed, raw=raw, log=log, command=("semiseg", *sys.argv[1:]),
+        )  # fmt: skip
+        asked, work = command(shared, **own)
+        run(asked, work, quiet, as_json)
+
+    return several(regions, running)(whole)
+
+
 def chosen_device(device: str, threads: int | None) -> "torch.device":
     """Return the device, and have that many threads work."""
     import torch
@@ -64,7 +99,7 @@ def chosen_device(device: str, threads: int | None) -> "torch.device":
         raise click.UsageError(str(error)) from None
 
 
-def run(asked: "Asked", quiet: bool, as_json: bool, work: Command) -> None:
+def run(asked: "Asked", work: Command, quiet: bool, as_json: bool) -> None:
     """Do the work with progress on stderr, where that is a terminal."""
     from .progress import positions
 

@@ -1,11 +1,14 @@
 """`semiseg plot`"""
 
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from . import options
+
+if TYPE_CHECKING:
+    from semiseg.calling import Asked
 
 
 def drawable(context: click.Context, option: click.Parameter, path: Path) -> Path:
@@ -23,35 +26,17 @@ def drawable(context: click.Context, option: click.Parameter, path: Path) -> Pat
     "-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), callback=drawable,
     help="Draw into this file: .png, .pdf or .svg.",
 )  # fmt: skip
-@options.regions
-@options.running
+@options.decoding
 def command(
-    genome: Path,
-    model: str,
+    shared: "Asked",
     output: Path,
-    region: tuple[str, ...],
-    regions_bed: Path | None,
-    isolated: bool,
-    device: str,
-    threads: int | None,
-    raw: bool,
-    quiet: bool,
-    as_json: bool,
-    log: Path | None,
-) -> None:
+) -> tuple["Asked", options.Command]:
     """Draw one region of GENOME: its genes, and the exact posteriors that they were chosen from.
 
     From the top: genes, with 95 % credible intervals of the ends of exons; posteriors of exons and introns; those of
     starts, donors, acceptors and stops; entropy. What belongs to the - strand points down. A region gets what the
     whole contig gives there.
     """
-    from semiseg.calling import Asked
     from semiseg.gene_plot import plot_region
-    from semiseg.genome import Settings
 
-    asked = Asked(
-        genome, model, Settings(options.chosen_device(device, threads), isolated=isolated), output=output,
-        regions=region, regions_bed=regions_bed, raw=raw, log=log,
-        command=("semiseg", *sys.argv[1:]),
-    )  # fmt: skip
-    options.run(asked, quiet, as_json, plot_region)
+    return shared._replace(output=output), plot_region

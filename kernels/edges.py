@@ -46,14 +46,12 @@ def edge_tables(x: "Sequence") -> Tables:
     """Return the edge tables of one sequence."""
     given = [np.ascontiguousarray(a) for a in (x.first, x.durations, x.tail, x.longest, x.period)]
     P = len(x.first)
-    own = _of_law(
-        x.left, x.right, x.origin % P, *((a.tobytes(), a.dtype.str, a.shape) for a in given)
-    )  # fmt: skip
-    enter, leave = (None if a is None else a.copy() for a in own)
+    kept = _of_law(x.left, x.right, x.origin % P, *((a.tobytes(), a.dtype.str, a.shape) for a in given))
+    enter, leave = (None if a is None else a.copy() for a in kept)
     both = np.full(x.durations.shape[1], -np.inf, x.durations.dtype)
     if enter is not None and leave is not None:
-        hidden, tail = torch.from_numpy(np.array(enter)), torch.from_numpy(np.array(x.tail))
-        both = both_score(hidden, tail, x.longest, x.period, x.emissions.shape[0]).numpy()
+        tail = torch.from_numpy(np.asarray(x.tail))
+        both = both_score(torch.from_numpy(enter), tail, x.longest, x.period, x.emissions.shape[0]).numpy()
     return Tables(enter, leave, both)
 
 
@@ -61,10 +59,9 @@ def edge_tables(x: "Sequence") -> Tables:
 def _of_law(left: str, right: str, origin: int, *given: tuple) -> tuple[NDArray | None, NDArray | None]:
     """Return the tables of a law: many short sequences have the same, and they take longer than a short sequence."""
     first, durations, tail, longest, period = (np.frombuffer(b, t).reshape(n).copy() for b, t, n in given)
-    laws = torch.from_numpy(first), torch.from_numpy(durations), torch.from_numpy(tail)
-    enter, leave, _ = tables(laws[0], laws[1], laws[2], longest, period, left, right, origin, 1)
-    out = tuple(None if a is None else a.numpy() for a in (enter, leave))
-    return out[0], out[1]
+    law = torch.from_numpy(first), torch.from_numpy(durations), torch.from_numpy(tail)
+    enter, leave, _ = tables(*law, longest, period, left, right, origin, 1)
+    return None if enter is None else enter.numpy(), None if leave is None else leave.numpy()
 
 
 def tables(

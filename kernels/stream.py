@@ -263,7 +263,4 @@ def _block(block: Potentials) -> Sequence:
 
 
 def _travel(direction: Direction, state: State | None) -> State:
-    state = direction.start() if state is None else state._replace(position=0)
-    while state.position < direction.length:
-        state, _, _ = direction.step(state, min(direction.length, state.position + direction.stride))
-    return state
+    return direction.travel(direction.start() if state is None else state._replace(position=0))

@@ -110,19 +110,12 @@ def _read(part: Potentials) -> Sequence:
     return sequence(*resolve(part), 0)
 
 
-def _travel(direction: Direction, state: State) -> State:
-    """Return the state at the end of a direction."""
-    while state.position < direction.length:
-        state, _, _ = direction.step(state, min(direction.length, state.position + direction.stride))
-    return state
-
-
 def _forward(parts: list[Potentials]) -> State:
     """Return the forward state behind neighbouring parts; the first one begins the stream."""
     state: State | None = None
     for part in parts:
         direction = Direction(_read(part))
-        state = _travel(direction, direction.start() if state is None else _bare(state))
+        state = direction.travel(direction.start() if state is None else _bare(state))
     assert state is not None
     return state
 
@@ -139,7 +132,7 @@ def _best(parts: list[Potentials]) -> State:
 def _backward(beyond: Potentials) -> tuple[Direction, State]:
     """Return the backward state at the left end of a stretch, if nothing is known about what lies right of it."""
     direction = Direction(_read(beyond), reverse=True)
-    return direction, _travel(direction, direction.blank(0))
+    return direction, direction.travel(direction.blank(0))
 
 
 def _bare(state: State) -> State:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .kernels import Potentials, Views, ViterbiStream
 from .kernels.cpu.marginals import Smoother, Wanted
-from .segment_stream import Ready
+from .segment_stream import Ready, rows_of
 
 
 def most_accurate(
@@ -61,11 +61,6 @@ def most_accurate(
     ends = [b.scores[-1].masked_fill(torch.isfinite(b.scores[-1]), 0.0) for b in view.block.boundaries]
     path = np.concatenate([path, rows_of(stream.finish(ends))])
     yield from done(int(path[-1, 1]))
-
-
-def rows_of(segments: tuple) -> NDArray:
-    """Return segments as (N, 3) start, end, label."""
-    return torch.stack(segments[1:], 1).numpy()
 
 
 def free(model: Potentials, shortest: NDArray) -> Potentials:

@@ -50,10 +50,8 @@ def assembled(
     def gene(length: int) -> list[Gene]:
         starts, ends, labels = (np.array(x, np.int64) for x in zip(*rows, strict=True))
         genes = grammar.genes(starts, ends, labels, name, length, start)
-        exons = [row for row in rows if grammar.labels[row[2]].is_exon]
-        introns = tuple(
-            known_about(Exon(a + start, b + start), a, b, known) for a, b, label in rows if (a, b, label) not in exons
-        )
+        exons, between = ([row for row in rows if grammar.labels[row[2]].is_exon == kind] for kind in (True, False))
+        introns = tuple(known_about(Exon(a + start, b + start), a, b, known) for a, b, _ in between)
         rows.clear()
         return [sure(g, exons, known)._replace(introns=introns) for g in genes]
 

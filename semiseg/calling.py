@@ -3,7 +3,7 @@
 import hashlib
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -17,10 +17,10 @@ from .formats.bed import EXTRA, gene_rows, write_bed
 from .formats.bgzip import is_compressed
 from .formats.files import describe
 from .formats.gff import write_gff3
-from .formats.output import Output, writing
-from .formats.resumable import Resumable
+from .formats.output import writing
+from .formats.resumable import Output
 from .formats.sequences import Sequences, open_sequences
-from .formats.tracks import TrackSink, open_tracks
+from .formats.tracks import TrackSink, form_of, open_tracks
 from .gene_tracks import track_names
 from .genes import Gene
 from .genome import Census, Result, Settings, decode_genome, decode_regions
@@ -41,7 +41,7 @@ class Asked(NamedTuple):
     output: Path | None = None  # None: standard output
     calls: bool = True
     posteriors: Path | None = None
-    track_form: str = "bigwig"  # or bedgraph, hdf5
+    track_form: str | None = None  # bigwig, bedgraph or hdf5; None: as the name of `posteriors` says
     regions: tuple[str, ...] = ()
     regions_bed: Path | None = None
     labels: tuple[str, ...] = ("exon",)  # of BED's rows
@@ -52,25 +52,42 @@ class Asked(NamedTuple):
     command: tuple[str, ...] = ()
 
 
+class Begun(NamedTuple):
+    """What a command on a genome works with."""
+
+    model: Path
+    finder: Finder
+    census: Census
+    sequences: Sequences
+
+
+@contextmanager
+def begun(asked: Asked, say: Callable[[str], None]) -> Iterator[Begun]:
+    """Open what is asked about; `say` gets what is odd about it, and at last how it is unlike what was learnt from."""
+    model = bundled.find(asked.model)
+    finder, census = load(model), Census()
+    finder.model.to(asked.settings.device)
+    with open_sequences(asked.genome) as sequences:
+        for note in sequences.notes:
+            say(note)
+        yield Begun(model, finder, census, sequences)
+    for text in warnings(finder, census):
+        say(text)
+
+
 def call(
     asked: Asked,
     say: Callable[[str], None] = lambda text: None,
     report: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Write what is asked for and return a summary; `report` gets positions done, and how many there are."""
-    path = bundled.find(asked.model)
-    finder = load(path)
-    finder.model.to(asked.settings.device)
-    census = Census()
-    with open_sequences(asked.genome) as sequences, ExitStack() as stack:
-        for note in sequences.notes:
-            say(note)
+    with begun(asked, say) as (path, finder, census, sequences), ExitStack() as stack:
         regions = chosen(asked, sequences)
         settings = asked.settings._replace(tracks=asked.posteriors is not None, introns="intron" in asked.labels)
 
         def results(skip: int) -> Iterator[Result]:
             if regions:
-                found = decode_regions(sequences, regions[skip:], finder, settings, census, asked.raw)
+                found = decode_regions(sequences, regions, finder, settings, census, asked.raw)
             else:
                 found = decode_genome(sequences, finder, settings, census, asked.raw, skip)
             return followed(found, sink, lambda n: report(n, total))
@@ -84,7 +101,9 @@ def call(
         sink = None
         if asked.posteriors is not None:
             names, contigs = track_names(finder.model.grammar), list(lengths_of(sequences, "tracks need").items())
-            sink = open_tracks(asked.posteriors, asked.track_form, names, contigs, comments)
+            sink = open_tracks(
+                asked.posteriors, asked.track_form or form_of(asked.posteriors), names, contigs, comments
+            )
             stack.callback(sink.abort)
         total = sum(b - a for _, a, b in regions) or (sum(sequences.lengths.values()) if sequences.lengths else None)
         if asked.calls:
@@ -95,8 +114,6 @@ def call(
                     pass
         if sink is not None:
             sink.close()
-    for text in warnings(finder, census):
-        say(text)
     return {"genes": census.genes, "bases": census.bases, "model": path.stem}
 
 
@@ -128,18 +145,17 @@ def resume_key(asked: Asked, comments: Sequence[str]) -> str:
     return hashlib.sha256(repr(same).encode()).hexdigest()
 
 
-def marked(results: Callable[[int], Iterator[Result]], stream: Output | Resumable) -> Iterator[Result]:
+def marked(results: Callable[[int], Iterator[Result]], stream: Output) -> Iterator[Result]:
     """Yield results, but for those of a run before, and mark how many are written: at the same places in every run.
 
     Marks stand between contigs: the genes of one are counted on from region to region.
     """
-    done, bases, name = stream.done if isinstance(stream, Resumable) else 0, 0, ""
+    done, bases, name = stream.done, 0, ""
     for result in results(done):
         if bases >= MARKED and result.name != name:
             stream.mark(done)
             bases = 0
-        if isinstance(stream, Resumable):
-            stream.begin()
+        stream.begin()
         yield result
         done, bases, name = done + 1, bases + (result.length or 0), result.name
 
@@ -185,7 +201,7 @@ def write(
     whole = not asked.regions and asked.regions_bed is None  # regions are soon done again
     key = resume_key(asked, comments) if asked.resume and whole else None
     with writing(asked.output, "gff" if is_gff else "bed", key) as stream:
-        found = marked(results, stream) if isinstance(stream, Output | Resumable) else results(0)
+        found = marked(results, stream) if isinstance(stream, Output) else results(0)
         if is_gff:
             has_index = asked.output is not None and is_compressed(asked.output)
             lengths = list((sequences.lengths or {}).items()) if has_index else None

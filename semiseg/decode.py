@@ -14,8 +14,8 @@ from .encoder import STRIDE
 from .gene_model import GeneModel
 from .genes import Gene
 from .kernels import Calls, Potentials, Segments, marginals, viterbi
-from .scoring import WINDOW
-from .segment_stream import Found
+from .scoring import WINDOW, alone
+from .segment_stream import Found, rows_of
 from .sites import encode
 
 PADDING = ord("N")
@@ -64,7 +64,7 @@ def decode_all(
 
 def per_item(best: Segments, asked: Tensor, calls: Calls | None, lengths: Sequence[int]) -> Iterator[Found]:
     """Yield what was found in each item of a batch."""
-    item, rows = best.item.cpu(), torch.stack(best[1:], 1).cpu().numpy()
+    item, rows = best.item.cpu(), rows_of(best)
     mine = asked.cpu().numpy() & (calls is not None)
     every = torch.arange(len(lengths) + 1)
     edges = torch.searchsorted(item, every).tolist()
@@ -88,10 +88,7 @@ def score(
     )
     padded = np.stack([np.pad(x, (0, T - len(x)), constant_values=PADDING) for x in sequences])
     p = model.potentials(see(model, padded, device, window), forbidden, impossible)
-    if len(sequences) > 1:
-        return p._replace(lengths=torch.tensor(lengths))
-    (sites,) = p.boundaries
-    return p._replace(emissions=p.emissions[0], boundaries=(sites._replace(scores=sites.scores[0]),))
+    return p._replace(lengths=torch.tensor(lengths)) if len(sequences) > 1 else alone(p)
 
 
 def see(model: GeneModel, letters: NDArray, device: torch.device | str, window: int = WINDOW) -> Tensor:

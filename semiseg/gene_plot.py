@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import bundled
 from .assembly import Stretch
-from .calling import Asked, chosen, followed, warnings
+from .calling import Asked, begun, chosen, followed
 from .errors import SemisegError
-from .finder import load
 from .formats.bed import COLOURS
 from .formats.packages import needed
-from .formats.sequences import open_sequences
 from .formats.telling import told
 from .gene_tracks import track_names
 from .genes import Exon, Gene, kinds
-from .genome import Census, decode_regions
+from .genome import decode_regions
 from .grammar import grammar
 from .parts import Region
 
@@ -58,21 +55,13 @@ def plot_region(
     """Draw the region that is asked for into the output, whose ending says the format, and return a summary."""
     needed("matplotlib", "a plot")
     assert asked.output is not None
-    model = bundled.find(asked.model)
-    finder = load(model)
-    finder.model.to(asked.settings.device)
-    census = Census()
-    with open_sequences(asked.genome) as sequences:
-        for note in sequences.notes:
-            say(note)
+    with begun(asked, say) as (model, finder, census, sequences):
         region = only(chosen(asked, sequences))
         size = region.end - region.start
         settings = asked.settings._replace(tracks=True)
         results = decode_regions(sequences, [region], finder, settings, census, asked.raw)
         stretches = [s for result in followed(results, None, lambda n: report(n, size)) for s in result.stretches]
-    save(draw(stretches, region, f"{spelled(region)}, {model.stem}"), asked.output)
-    for text in warnings(finder, census):
-        say(text)
+        save(draw(stretches, region, f"{spelled(region)}, {model.stem}"), asked.output)
     return {"genes": census.genes, "bases": size, "model": model.stem}
 
 

@@ -29,6 +29,11 @@ class Settings(NamedTuple):
     accurate: bool = False  # what is expected to be right at most positions, and not the likeliest as a whole
     introns: bool = False  # with what is known about introns
 
+    @property
+    def wanted(self) -> dict[str, bool]:
+        """What streams of contigs are asked for."""
+        return {"tracks": self.tracks, "accurate": self.accurate, "introns": self.introns}
+
 
 class Result(NamedTuple):
     """A contig, or a region of one."""
@@ -85,10 +90,7 @@ def decode_genome(
         waiting.clear()
 
     def stream(name: str, pieces: Iterator[NDArray]) -> Iterator[Stretch]:
-        found = find(
-            finder.model, name, pieces, settings.device, calibration,
-            tracks=settings.tracks, accurate=settings.accurate, introns=settings.introns,
-        )  # fmt: skip
+        found = find(finder.model, name, pieces, settings.device, calibration, **settings.wanted)
         return map(census.found, found)
 
     held = 0
@@ -123,7 +125,6 @@ def decode_regions(
     calibration = None if raw else finder.calibration
     lengths = sequences.lengths
     assert lengths is not None
-    how = {"tracks": settings.tracks, "accurate": settings.accurate, "introns": settings.introns}
 
     def stretches(where: Region, done: int) -> Iterator[Stretch]:
         name, start, end = where
@@ -133,12 +134,14 @@ def decode_regions(
 
         pieces = (census.letters(read(a, min(end, a + TOGETHER))) for a in range(start, end, TOGETHER))
         if settings.isolated:
-            found = find(finder.model, name, pieces, settings.device, calibration, start=start, **how)
+            found = find(finder.model, name, pieces, settings.device, calibration, start=start, **settings.wanted)
         else:
             for _ in pieces:  # counted alone: what is read around the region is not
                 pass
             length = lengths[name]
-            found = find_in_region(finder.model, name, read, length, (start, end), settings.device, calibration, **how)
+            found = find_in_region(
+                finder.model, name, read, length, (start, end), settings.device, calibration, **settings.wanted
+            )
         for stretch in found:
             yield census.found(stretch._replace(genes=[g for g in stretch.genes if g.exons[0].start >= done]))
 

@@ -29,7 +29,11 @@ def template(model: GeneModel, origin: int = 0) -> Potentials:
 
 def on_host(batch: Potentials) -> Potentials:
     """Return the potentials of a batch of one as those of a sequence, on the host."""
-    p = moved(batch, "cpu")
+    return alone(moved(batch, "cpu"))
+
+
+def alone(p: Potentials) -> Potentials:
+    """Return the potentials of a batch of one as those of a sequence."""
     (sites,) = p.boundaries
     return p._replace(emissions=p.emissions[0], boundaries=(sites._replace(scores=sites.scores[0]),))
 

@@ -52,6 +52,11 @@ class Found(NamedTuple):
     tracks: NDArray | None  # (last - first, tracks)
 
 
+def rows_of(segments: Segments) -> NDArray:
+    """Return segments as (N, 3) start, end, label, on the host."""
+    return torch.stack(segments[1:], 1).cpu().numpy()
+
+
 class _Cutter:
     """Scores kept until they are cut off, and the path over them."""
 
@@ -78,8 +83,7 @@ class _Cutter:
             kept.append(x)
 
     def _found(self, segments: Segments) -> None:
-        rows = torch.stack(segments[1:], 1).numpy()
-        self.path = np.concatenate([self.path, rows])
+        self.path = np.concatenate([self.path, rows_of(segments)])
 
     def ready(self, over: bool) -> Iterator[Ready]:
         """Yield what can be cut off; `over`: the stream ends with what is kept."""

@@ -124,12 +124,16 @@ class Direction:
             raise InfeasibleError(0, self._dead_end(state, stop))
         return moved._replace(offset=state.offset + base), alpha, h
 
+    def travel(self, state: State) -> State:
+        """Return the state at the end of the sequence."""
+        while state.position < self.length:
+            state, _, _ = self.step(state, min(self.length, state.position + self.stride))
+        return state
+
     def unreached(self, state: State | None = None) -> int:
         """Return the first boundary that no state reaches from a state, the start by default; none: the last one."""
-        state = self.start() if state is None else state
         try:
-            while state.position < self.length:
-                state, _, _ = self.step(state, min(self.length, state.position + self.stride))
+            self.travel(self.start() if state is None else state)
         except InfeasibleError as error:
             return error.position
         return self.length

@@ -5,13 +5,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from ..errors import SemisegError
-from .bgzip import COMPRESSED, Bgzip, is_compressed
+from .bgzip import COMPRESSED, is_compressed
 from .draft import Draft
 from .packages import needed
-from .resumable import Resumable
+from .resumable import Output, Resumable
 from .tabix import Kind, make_some_index
 from .telling import told
 
@@ -23,29 +23,6 @@ class Writer(Protocol):
 
     def write(self, text: str, /) -> object:
         """Write all of the text."""
-
-
-class Output:
-    """Text on its way into a file; every failure is a SemisegError that names the file."""
-
-    def __init__(self, stream: BinaryIO | Bgzip, path: Path) -> None:
-        self.stream = stream
-        self.path = path
-
-    def write(self, text: str) -> None:
-        """Write text as UTF-8."""
-        with told(self.path):
-            self.stream.write(text.encode())
-
-    def mark(self, done: int) -> None:
-        """Begin a new block where a run that goes on after it was killed would (see `resumable`)."""
-        with told(self.path):
-            self.stream.flush()
-
-    def close(self) -> None:
-        """Complete the file."""
-        with told(self.path):
-            self.stream.close()
 
 
 @contextmanager
@@ -104,7 +81,7 @@ def opened(path: Path, at: Path) -> Iterator[Writer]:
     with told(path):
         file = open(at, "wb")  # noqa: SIM115
     try:
-        stream = Output(Bgzip(file) if is_compressed(path) else file, path)
+        stream = Output(file, path)
         yield stream
         stream.close()
     finally:

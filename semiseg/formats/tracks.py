@@ -79,6 +79,11 @@ def open_tracks(
     return Tracks(where, draft, backend, len(names), contigs)
 
 
+def form_of(where: Path) -> str:
+    """Return the form that a name tells: one file for all tracks, or a file a track."""
+    return "hdf5" if where.suffix in (".h5", ".hdf5") else "bigwig"
+
+
 def open_backend(
     draft: Draft, form: str, names: Sequence[str], contigs: Sequence[tuple[str, int]], comments: Sequence[str]
 ) -> Backend:

@@ -1,0 +1,55 @@
+"""What is segmented besides DNA: sources of numbers, and what a model of them offers to be decoded.
+
+A source is a track store or a recording. Its sequences are read window by window; what is not known is NaN. Positions
+are what the kernels count in; coordinates are what people read: bases of a track store, samples of a recording.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .kernels import Potentials
+from .segment_stream import Block
+
+
+class Strip(NamedTuple):
+    """One sequence of a source: a chromosome, a recording."""
+
+    name: str
+    length: int  # positions
+    read: Callable[[int, int], NDArray]  # (first, last) -> (last - first, channels) float32, NaN where nothing is known
+    end: int  # in coordinates: the last position may be cut short
+
+
+class Source(NamedTuple):
+    """What is read from."""
+
+    name: str  # for messages
+    channels: tuple[str, ...]
+    strips: tuple[Strip, ...]
+    bin: int = 1  # coordinates of a position
+    rate: float | None = None  # positions a second; None: not in time
+
+
+class SignalModel(Protocol):
+    """A model of signals, as decoding wants it."""
+
+    labels: tuple[str, ...]  # (C,) what a label's segments are called; the same name: the same concept
+    colours: tuple[str, ...]  # (C,) "r,g,b"
+    asked: NDArray[np.bool_]  # (C,) whether segments of a label are written, and told about
+    look: int  # positions that the backward pass begins beyond a view
+    view: int  # positions of a view
+
+    def parts(self, source: Source) -> Iterator[tuple[Strip, float]]:
+        """Yield what is decoded, each on its own, and how many of its coordinates one of the model's positions takes.
+
+        Raise a SemisegError in one line where the source is none that the model knows: its channels, its rate.
+        """
+
+    def template(self) -> Potentials:
+        """Return the potentials of one position: laws and grammar, as a stream wants them."""
+
+    def blocks(self, strip: Strip) -> Iterator[Block]:
+        """Yield the scores of a strip's positions from left to right."""
