@@ -280,17 +280,18 @@ class SemiCRF(nn.Module):
         lengths, rules, device = p.lengths.numpy(), self.rules, p.emissions.device
         T, C = p.emissions.shape[1:]
         if isinstance(target, Tensor):
-            labels = targets.read_labels(target, lengths, T, rules)
+            labels = targets.read_labels(target, lengths, T, C)
             path = targets.only_path(labels, lengths, rules)
         else:
-            path = targets.read_path(target, rules, lengths)
+            path = targets.read_path(target, self.names, lengths)
+            if rules.by_position:
+                labels = targets.painted(path, lengths)
+                path = targets.only_path(labels, lengths, rules)
         if path is not None and not bool((path.label == targets.UNKNOWN).any()):
             targets.check_rules(path, lengths, rules, p.origin)
             return path_score(p, moved(path, device))
         if path is None:
             wrong = targets.wrong_labels(labels, T, C)
-        elif rules.by_position:
-            wrong = targets.wrong_labels(targets.painted(path, lengths), T, C)
         elif rules.repeats:
             raise SemisegError("target: unknown stretches beside known segments need repeats=False")
         else:
@@ -346,10 +347,9 @@ class SemiCRF(nn.Module):
         """
         if isinstance(target, Tensor):
             sizes = np.full(len(target), target.shape[1]) if lengths is None else lengths.cpu().numpy()
-            labels = targets.read_labels(target, sizes, target.shape[1], self.rules)
-            path = path_of(labels, sizes, joined=not self.rules.by_position)
+            path = path_of(targets.read_labels(target, sizes, target.shape[1], len(self.names)), sizes)
         else:
-            path = targets.read_path(target, self.rules)
+            path = targets.read_path(target, self.names)
         size, label = (x[path.label != targets.UNKNOWN].numpy() for x in (path.end - path.start, path.label))
         C = len(self.names)
         count, total = np.bincount(label, minlength=C), np.bincount(label, size, C)
