@@ -26,7 +26,18 @@ Durations: TypeAlias = str | Callable[[Tensor], Tensor]
 Reduction: TypeAlias = Literal["sequence", "position", "sum", "none"]
 REDUCTIONS = ("sequence", "position", "sum", "none")
 # what a checkpoint must agree with, beyond the shapes of its tensors
-STORED = ("names", "longest", "hidden", "durations", "boundaries", "transitions_by_duration", "centring", "edges")
+STORED = (
+    "names",
+    "shortest",
+    "longest",
+    "endless",
+    "hidden",
+    "durations",
+    "boundaries",
+    "transitions_by_duration",
+    "centring",
+    "edges",
+)
 
 
 class Decoding(NamedTuple):
@@ -125,6 +136,7 @@ class SemiCRF(nn.Module):
         C = len(self.names)
         if grammar is not None and labels is not None and names_of(labels) not in (grammar.labels, names_of(C)):
             raise SemisegError(f"labels: expected those of the grammar, {', '.join(grammar.labels)}, got {labels!r}")
+        self.shortest = list(self.grammar.shortest)
         limits = zip(_each("max_duration", max_duration, C), self.grammar.longest, strict=True)
         self.longest = [K if limit is None else limit for K, limit in limits]
         tails = zip(_each("tail", tail, C), self.grammar.longest, strict=True)
@@ -135,7 +147,7 @@ class SemiCRF(nn.Module):
     def _add_laws(self, durations: list[Durations]) -> None:
         """Make one module for all labels whose laws are of one family and of the same limits."""
         groups: dict[Any, list[int]] = {}
-        for c, key in enumerate(zip(durations, self.longest, self.grammar.shortest, self.endless, strict=True)):
+        for c, key in enumerate(zip(durations, self.longest, self.shortest, self.endless, strict=True)):
             groups.setdefault(key, []).append(c)
         self.laws = nn.ModuleList()
         for (kind, longest, shortest, endless), columns in groups.items():
@@ -154,7 +166,7 @@ class SemiCRF(nn.Module):
 
     def _usual_lengths(self) -> Tensor:
         """Return (C,) lengths to begin with: midway between the shortest and the longest, in proportion."""
-        return (torch.tensor(self.grammar.shortest) * torch.tensor(self.longest)).double().sqrt()
+        return (torch.tensor(self.shortest) * torch.tensor(self.longest)).double().sqrt()
 
     @torch.no_grad()
     def _set_means(self, mean: Tensor) -> None:
@@ -259,7 +271,8 @@ class SemiCRF(nn.Module):
         """
         p = self.potentials(hidden, lengths, origin=origin)
         assert p.lengths is not None
-        each = log_partition(p) - self._known(p, target)
+        known = self._known(p, target)
+        each = log_partition(p) - known
         if self.focus:
             each = each * self._attention(p)
         reduction = reduction or self.reduction

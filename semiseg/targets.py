@@ -89,6 +89,8 @@ def _table(target: Listed, names: tuple[str, ...]) -> Segments:
     index = {name: c for c, name in enumerate(names)}
     rows = []
     for item, segments in enumerate(target):
+        if not isinstance(segments, Sequence) or isinstance(segments, str):
+            raise SemisegError(f"target: item {item}: expected a list of segments, got {segments!r}")
         for number, segment in enumerate(segments):
             where = f"target: item {item}, segment {number}"
             try:
