@@ -17,9 +17,10 @@ from .gene_model import PHASES, GeneModel
 from .gene_tracks import tracks_of
 from .kernels import Potentials
 from .kernels.cpu.marginals import Wanted
+from .kernels.devices import moved
 from .kernels.views import forgets
-from .scoring import WINDOW, blocks, template
-from .segment_stream import LOOK, VIEW, Block, certain, views
+from .scoring import BESIDE, WINDOW, blocks, part_of, template
+from .segment_stream import LOOK, VIEW, certain, views
 
 FLANK = 1 << 15  # positions left of a region that are decoded with it, at first
 NEAR = 1 << 14  # positions of a view, and of what lies beyond it, where a region is all that is asked for
@@ -117,11 +118,6 @@ def flank(model: GeneModel, read: Read, length: int, first: int, device: torch.d
 
 def between(model: GeneModel, read: Read, length: int, a: int, b: int, device: torch.device | str) -> Potentials:
     """Return the potentials of a part of a contig."""
-    low = max(0, a - model.encoder.reach) // ALIGNED * ALIGNED
-    high = min(length, b + model.encoder.reach + 1)
-    wanted = template(model, a)
-    parts = list(blocks(model, iter([read(low, high)]), device, WINDOW, low))
-    whole = Block(torch.cat([x.emissions for x in parts]), (torch.cat([x.scores[0] for x in parts]),))
-    (sites,) = wanted.boundaries
-    rows = sites._replace(scores=whole.scores[0][a - low : b - low + 1])
-    return wanted._replace(emissions=whole.emissions[a - low : b - low], boundaries=(rows,))
+    beside = max(model.encoder.reach, BESIDE)
+    low = max(0, a - beside) // ALIGNED * ALIGNED
+    return moved(part_of(model, read(low, min(length, b + beside)), low, a, b, device), "cpu")

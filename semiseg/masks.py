@@ -1,4 +1,4 @@
-"""What bases forbid at every place of a sequence: looked up, since no rule but those of gaps looks further than REACH."""
+"""What bases forbid at every place of a sequence, looked up: no rule but that of gaps looks further than REACH."""
 
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
