@@ -25,7 +25,7 @@ from .formats.source import signal_kind
 from .formats.tracks import TrackSink, form_of, open_tracks
 from .gene_tracks import track_names
 from .genes import Gene
-from .genome import Census, Result, Settings, decode_genome, decode_regions
+from .genome import Census, Result, decode_genome, decode_regions
 from .parts import Region, read_regions, region
 
 MARKED = 1 << 22  # bases of contigs between two marks

@@ -87,6 +87,8 @@ class GeneModel(nn.Module):
         self.register_buffer("site", torch.from_numpy(self.grammar.type_sites.copy()), persistent=False)
         self.register_buffer("law_of", torch.from_numpy(self.grammar.law_of.copy()), persistent=False)
         self.register_buffer("types", torch.from_numpy(self.grammar.types.copy()), persistent=False)
+        C = len(self.grammar.labels)
+        self.register_buffer("says", torch.cat([torch.eye(C), torch.ones(1, C)]).bool(), persistent=False)
 
     place: Tensor  # (C, C) int64, the weight of a change
     allowed: Tensor  # (3, C, C)
@@ -95,6 +97,7 @@ class GeneModel(nn.Module):
     site: Tensor  # (columns,) index in SITES: + then -, each in the order of the outputs
     law_of: Tensor
     types: Tensor
+    says: Tensor  # (C + 1, C) what a known label may be; the last row: unknown
 
     def forward(self, letters: Tensor, forbidden: Tensor, impossible: Tensor, origin: int = 0) -> Potentials:
         """Return the potentials of (B, T) ASCII letters that begin `origin` positions behind a codon's edge.

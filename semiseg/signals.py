@@ -21,6 +21,8 @@ class Strip(NamedTuple):
     length: int  # positions
     read: Callable[[int, int], NDArray]  # (first, last) -> (last - first, channels) float32, NaN where nothing is known
     end: int  # in coordinates: the last position may be cut short
+    channels: tuple[str, ...] = ()  # where they are others than the source's
+    rate: float | None = None  # where it is another than the source's
 
 
 class Source(NamedTuple):
@@ -31,6 +33,24 @@ class Source(NamedTuple):
     strips: tuple[Strip, ...]
     bin: int = 1  # coordinates of a position
     rate: float | None = None  # positions a second; None: not in time
+
+
+def channel_names(source: Source, strip: Strip) -> tuple[str, ...]:
+    """Return the names of a sequence's channels."""
+    return strip.channels or source.channels
+
+
+def alone(source: Source) -> Iterator[Strip]:
+    """Yield every channel of every sequence on its own, named after both where a sequence has several."""
+    for strip in source.strips:
+        channels = channel_names(source, strip)
+        for i, channel in enumerate(channels):
+            yield strip._replace(
+                name=f"{strip.name}_{channel}" if len(channels) > 1 else strip.name,
+                read=lambda first, last, read=strip.read, i=i: read(first, last)[:, i : i + 1],
+                channels=(channel,),
+                rate=strip.rate or source.rate,
+            )
 
 
 class SignalModel(Protocol):
