@@ -121,7 +121,9 @@ class Direction:
         alpha, h = (scratch(shape, self.dtype), scratch(shape, self.dtype)) if out is None else out
         moved = State(stop, state.offset, *(a.copy() for a in state[2:]))
         a, b = state.position, stop
-        block = self.model, self.weights, self.emissions(a, b), self.scores(a, b), self.phase(a), a, *moved[2:], alpha, h
+        block = (
+            self.model, self.weights, self.emissions(a, b), self.scores(a, b), self.phase(a), a, *moved[2:], alpha, h,
+        )  # fmt: skip
         done = False
         if self.rare:
             done, base = advance_rarely(*block, (b - a) * len(self.model.top) * (self.ring + FEW) // FEW)
