@@ -33,7 +33,8 @@ class Statistics(NamedTuple):
     def plus(self, other: "Statistics", sign: int = 1) -> "Statistics":
         """Return the sum, or the difference."""
         emissions = {name: x + sign * other.emissions[name] for name, x in self.emissions.items()}
-        return Statistics(*(a + sign * b for a, b in zip(self[:-1], other[:-1], strict=True)), emissions)
+        first, changes, durations, steps, seen = (a + sign * b for a, b in zip(self[:-1], other[:-1], strict=True))
+        return Statistics(first, changes, durations, steps, seen, emissions)
 
 
 class Hsmm:

@@ -113,7 +113,7 @@ def climb(laws: nn.ModuleList, counts: Tensor, steps: Tensor, cut: Tensor) -> No
 
 
 def shares(counts: Tensor, least: float, price: Tensor | None = None) -> Tensor:
-    """Return p (R, n) with the largest `sum counts log p - price p` in each row: it sums to 1, and none is below `least`.
+    """Return p (R, n) with the largest `sum counts log p - price p` in each row, sums of 1, and none below `least`.
 
     p = max(least, counts / (x + price)) with the x, found by halving, at which it sums to 1.
     """
