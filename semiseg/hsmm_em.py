@@ -1,0 +1,140 @@
+"""EM for hidden semi-Markov models, on stretches of data that are read as they are needed.
+
+The E step is exact: `kernels.marginals` gives expected changes of states, durations (of segments that an end cuts, the
+hidden part too), and posteriors of positions. The M step has closed forms for changes, Bernoulli, Gaussian and
+autoregressive emissions, free and geometric durations; sizes of counts are searched for along a line and smooth
+duration laws follow their gradient, since their best has no closed form. Every M step keeps to what it can prove:
+none lowers the likelihood.
+
+Data come in groups of stretches. EM is incremental: each group's counts replace the ones it gave the last time, and an
+M step follows at once. With one group that is EM as in the books; with many a pass over a genome moves as far as many
+passes would, and what is kept is counts, not data.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .hsmm import Hsmm, Statistics
+from .kernels import Marginals, log_partition, marginals
+from .signals import Source, Strip
+
+
+class Stretch(NamedTuple):
+    """Positions first..last-1 of a strip."""
+
+    strip: Strip
+    first: int
+    last: int
+
+
+Group = tuple[Stretch, ...]
+
+
+def stretches(sources: Sequence[Source], longest: int) -> list[Stretch]:
+    """Return all data cut evenly into stretches of at most so many positions."""
+    out = []
+    for source in sources:
+        for strip in source.strips:
+            n = -(-strip.length // longest)
+            edges = [strip.length * i // n for i in range(n + 1)] if n else []
+            out += [Stretch(strip, a, b) for a, b in pairwise(edges)]
+    return out
+
+
+def grouped(parts: Sequence[Stretch], most: int) -> list[Group]:
+    """Return stretches in groups of about so many positions."""
+    out: list[Group] = []
+    group: list[Stretch] = []
+    size = 0
+    for part in parts:
+        group.append(part)
+        size += part.last - part.first
+        if size >= most:
+            out.append(tuple(group))
+            group, size = [], 0
+    return [*out, tuple(group)] if group else out
+
+
+class Reader:
+    """Values of groups as (B, context + n, D) tensors, NaN where there are none."""
+
+    def __init__(self, context: int, device: torch.device | str = "cpu"):
+        self.context, self.device = context, torch.device(device)
+        # a GPU's sums are of float32 weights anyway
+        self.dtype = np.float64 if self.device.type == "cpu" else np.float32
+
+    def __call__(self, group: Group) -> tuple[Tensor, Tensor]:
+        """Return the values, and (B,) lengths."""
+        lengths = [part.last - part.first for part in group]
+        rows = []
+        for part, n in zip(group, lengths, strict=True):
+            low = max(0, part.first - self.context)
+            x = np.asarray(part.strip.read(low, part.last), self.dtype)
+            left, right = self.context - (part.first - low), max(lengths) - n
+            rows.append(np.pad(x, ((left, right), (0, 0)), constant_values=np.nan))
+        return torch.from_numpy(np.stack(rows)).to(self.device), torch.tensor(lengths)
+
+
+def posteriors(model: Hsmm, x: Tensor, lengths: Tensor) -> Marginals:
+    """Return expected counts and posteriors of positions."""
+    scores = model.potentials(model.density(x))._replace(lengths=lengths)
+    return marginals(scores, want=("position", "transitions", "durations"))
+
+
+@torch.no_grad()
+def expected(model: Hsmm, read: Reader, group: Group) -> Statistics:
+    """Return the expected counts of a group: the E step."""
+    x, lengths = read(group)
+    found = posteriors(model, x, lengths)
+    assert found.position is not None and found.transitions is not None  # noqa: PT018 - all were asked for
+    assert found.durations is not None and found.tail_steps is not None  # noqa: PT018
+    sums = (found.position[:, 0], found.transitions[:, 0], found.durations, found.tail_steps)
+    first, changes, durations, steps = (v.double().sum(0).cpu() for v in sums)
+    emissions = {name: v.cpu() for name, v in model.family.statistics(x, found.position).items()}
+    seen = torch.stack([found.log_partition.sum().cpu(), lengths.sum().double()])
+    return Statistics(first, changes, durations, steps, seen, emissions)
+
+
+@torch.no_grad()
+def log_likelihood(model: Hsmm, read: Reader, groups: Sequence[Group]) -> float:
+    """Return the log likelihood of groups, in nats: forward passes alone."""
+    total = 0.0
+    for group in groups:
+        x, lengths = read(group)
+        total += float(log_partition(model.potentials(model.density(x))._replace(lengths=lengths)).sum())
+    return total
+
+
+class Incremental:
+    """Counts of all groups as last seen, and their sum."""
+
+    def __init__(self) -> None:
+        self.seen: dict[int, Statistics] = {}
+        self.total: Statistics | None = None
+
+    def replace(self, group: int, new: Statistics) -> Statistics:
+        """Put a group's counts in the place of its old ones, and return the sum."""
+        total = new if self.total is None else self.total.plus(new)
+        if group in self.seen:
+            total = total.plus(self.seen[group], -1)
+        self.seen[group], self.total = new, total
+        return total
+
+
+def passes(
+    model: Hsmm, read: Reader, groups: Sequence[Group], order: np.random.Generator, counts: Incremental
+) -> Iterator[float]:
+    """Improve the model by passes over all groups, each in an order of its own; yield what a position's log
+    likelihood was in each, as the model stood when it saw it."""
+    while True:
+        seen = torch.zeros(2)
+        for g in order.permutation(len(groups)).tolist():
+            new = expected(model, read, groups[g])
+            model.improved(counts.replace(g, new))
+            seen = seen + new.seen
+        yield float(seen[0] / seen[1])
