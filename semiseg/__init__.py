@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import SemisegError
 
 if TYPE_CHECKING:
+    from .crf import SemiCRF
     from .demo import CalledSegment, segment_example
     from .kernels import (
         Boundary,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         sample,
         viterbi,
     )
+    from .label_grammar import LabelGrammar
 
 __version__ = "0.1.0"
 
@@ -33,10 +35,12 @@ __all__ = [
     "Boundary",
     "CalledSegment",
     "InfeasibleError",
+    "LabelGrammar",
     "Marginals",
     "Potentials",
     "PotentialsError",
     "Segments",
+    "SemiCRF",
     "SemisegError",
     "Viterbi",
     "cross_entropy",
@@ -49,14 +53,19 @@ __all__ = [
     "viterbi",
 ]
 
-_DEMO = {"CalledSegment", "segment_example"}
+_HOME = {
+    "CalledSegment": "demo",
+    "LabelGrammar": "label_grammar",
+    "SemiCRF": "crf",
+    "segment_example": "demo",
+}  # kernels: all others
 
 
 def __getattr__(name: str) -> Any:
     """The public name, from the module that defines it (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module 'semiseg' has no attribute {name!r}")
-    module = import_module("semiseg.demo" if name in _DEMO else "semiseg.kernels")
+    module = import_module(f".{_HOME.get(name, 'kernels')}", __name__)
     value = globals()[name] = getattr(module, name)
     return value
 

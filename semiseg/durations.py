@@ -1,12 +1,14 @@
 """Laws of durations: smooth families over explicit lengths, and a tail that goes on as the family does behind them.
 
 A law is a distribution over k = shortest, shortest + 1, ...: explicit up to K, then every further position is
-`exp(tail)` as likely. All families are normalised with their tails, so censored edges may sum over what they cut.
+`exp(tail)` as likely; without a tail nothing is longer than K. All families are normalised with their tails, so
+censored edges may sum over what they cut. A module is one law, or those of several labels side by side, each with its
+own parameters.
 """
 
 import math
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,7 @@ from .errors import SemisegError
 FLATTEST = -1e-7  # of a tail: a mean of ten million positions
 SHORTEST_TAIL = 1.01  # positions on average, of those behind the explicit lengths
 KNOTS = 12  # of a spline, evenly in log k
+NEAR = 1e-2  # positions beyond the first, of laws around a mean of hardly more than that
 
 
 class Table(NamedTuple):
@@ -28,30 +31,46 @@ class Table(NamedTuple):
 
 
 class Law(nn.Module):
-    """One law; a family gives log weights of k = 1..longest, up to a constant."""
+    """Laws of one family: that of one label, or with `labels` that many side by side.
 
-    lengths: Tensor  # (K,) 1..K
+    A family gives log weights of k = 1..longest, up to a constant, and begins anywhere: `around` a mean length.
+    """
 
-    def __init__(self, longest: int, shortest: int = 1):
+    lengths: Tensor  # (K,) or (K, 1): 1..K; integers, which stay exact in a module of half precision
+
+    def __init__(self, longest: int, shortest: int = 1, *, labels: int | None = None, tail: bool = True):
         super().__init__()
-        if not 1 <= shortest < longest:
-            raise SemisegError(f"durations: expected 1 <= shortest < longest, got {shortest} and {longest}")
-        self.longest, self.shortest = longest, shortest
-        self.register_buffer("lengths", torch.arange(1, longest + 1, dtype=torch.float64), persistent=False)
+        if not 1 <= shortest <= longest - tail:
+            wanted = "1 <= shortest < longest" if tail else "1 <= shortest <= longest without a tail"
+            raise SemisegError(f"durations: expected {wanted}, got {shortest} and {longest}")
+        self.longest, self.shortest, self.endless = longest, shortest, tail
+        self.columns: tuple[int, ...] = () if labels is None else (labels,)
+        lengths = torch.arange(1, longest + 1)
+        self.register_buffer("lengths", lengths if labels is None else lengths[:, None], persistent=False)
+
+    def parameter(self, value: float, *more: int) -> nn.Parameter:
+        """Return a parameter (*more, L) that has one value everywhere."""
+        return nn.Parameter(torch.full((*more, *self.columns), value, dtype=torch.float64))
 
     def weights(self) -> Tensor:
-        """Return (K,) float64 log weights."""
+        """Return (K,) or (K, L) float64 log weights; one column stands for all."""
         raise NotImplementedError
 
     def slope(self, weights: Tensor) -> Tensor:
         """Return the tail's slope: as the family goes at its end, but never upwards."""
         return (weights[-1] - weights[-2]).clamp(max=FLATTEST)
 
+    def around(self, mean: Tensor) -> None:
+        """Set the parameters so that lengths are about `mean` (L,) or ()."""
+        raise NotImplementedError
+
     def forward(self) -> tuple[Tensor, Tensor]:
-        """Return (K,) log probabilities and the tail's slope."""
-        x = self.weights()
-        tail = self.slope(x)
-        x = torch.where(self.lengths < self.shortest, -torch.inf, x)
+        """Return (K,) or (K, L) log probabilities and the tail's slope, () or (L,)."""
+        weights = self.weights().expand(self.longest, *self.columns)
+        x = torch.where(self.lengths < self.shortest, -torch.inf, weights)
+        if not self.endless:
+            return x - torch.logsumexp(x, 0), x.new_full(self.columns, -torch.inf)
+        tail = self.slope(weights).expand(self.columns)
         beyond = x[-1] + tail - torch.log(-torch.expm1(tail))
         return x - torch.logsumexp(torch.cat([x, beyond[None]]), 0), tail
 
@@ -70,14 +89,15 @@ class Geometric(Law):
 class Lognormal(Law):
     """Log k is normal: what exons and introns look like, and robust with few examples."""
 
-    def __init__(self, longest: int, shortest: int = 1, mean: float = 5.0, deviation: float = 0.7):
-        super().__init__(longest, shortest)
-        self.mean = nn.Parameter(torch.tensor(mean, dtype=torch.float64))
-        self.deviation = nn.Parameter(torch.tensor(_inverse_softplus(deviation), dtype=torch.float64))
+    def __init__(self, longest: int, shortest: int = 1, mean: float = 5.0, deviation: float = 0.7, **options: Any):
+        super().__init__(longest, shortest, **options)
+        self.mean = self.parameter(mean)
+        self.deviation = self.parameter(_inverse_softplus(deviation))
 
     def weights(self) -> Tensor:
-        z = (self.lengths.log() - self.mean) / softplus(self.deviation)
-        return -0.5 * z * z - self.lengths.log()
+        k = self.lengths.double()
+        z = (k.log() - self.mean) / softplus(self.deviation)
+        return -0.5 * z * z - k.log()
 
     def slope(self, weights: Tensor) -> Tensor:
         """Return the slope of a tail that is as long on average as what the family has behind its explicit lengths.
@@ -90,58 +110,165 @@ class Lognormal(Law):
         mean = torch.exp(self.mean + deviation**2 / 2 + beyond) - self.longest
         return torch.log1p(-1 / mean.clamp(min=SHORTEST_TAIL)).clamp(max=FLATTEST)
 
+    def around(self, mean: Tensor) -> None:
+        self.mean.data.copy_(mean.log() - softplus(self.deviation) ** 2 / 2)
+
+
+class Gamma(Law):
+    """Of `shape` exponential waiting times: a peak whose spread is its mean over the root of `shape`."""
+
+    def __init__(self, longest: int, shortest: int = 1, shape: float = 2.0, mean: float = 150.0, **options: Any):
+        super().__init__(longest, shortest, **options)
+        self.shape = self.parameter(_inverse_softplus(shape))
+        self.scale = self.parameter(math.log(mean / shape))
+
+    def weights(self) -> Tensor:
+        k = self.lengths.double()
+        return (softplus(self.shape) - 1) * k.log() - k * torch.exp(-self.scale)
+
+    def around(self, mean: Tensor) -> None:
+        self.scale.data.copy_((mean / softplus(self.shape)).log())
+
 
 class NegativeBinomial(Law):
     """A sum of `size` geometric waiting times: a peak at small sizes, geometric at size 1."""
 
-    def __init__(self, longest: int, shortest: int = 1, size: float = 2.0, mean: float = 150.0):
-        super().__init__(longest, shortest)
-        self.size = nn.Parameter(torch.tensor(_inverse_softplus(size), dtype=torch.float64))
-        self.stay = nn.Parameter(torch.tensor(math.log(mean / size), dtype=torch.float64))  # logit of going on
+    def __init__(self, longest: int, shortest: int = 1, size: float = 2.0, mean: float = 150.0, **options: Any):
+        super().__init__(longest, shortest, **options)
+        self.size = self.parameter(_inverse_softplus(size))
+        self.stay = self.parameter(math.log(mean / size))  # logit of going on
 
     def weights(self) -> Tensor:
-        r, k = softplus(self.size), self.lengths - 1
+        r, k = softplus(self.size), self.lengths.double() - 1
         return torch.lgamma(k + r) - torch.lgamma(r) - torch.lgamma(k + 1) + k * nn.functional.logsigmoid(self.stay)
+
+    def around(self, mean: Tensor) -> None:
+        self.stay.data.copy_(((mean - 1).clamp(min=NEAR) / softplus(self.size)).log())
+
+
+class Geometric(Law):
+    """Every further position is as likely as the one before: what a linear chain has."""
+
+    def __init__(self, longest: int, shortest: int = 1, mean: float = 150.0, **options: Any):
+        super().__init__(longest, shortest, **options)
+        self.stay = self.parameter(math.log(mean - 1))  # logit of going on
+
+    def weights(self) -> Tensor:
+        return self.lengths.double() * nn.functional.logsigmoid(self.stay)
+
+    def slope(self, weights: Tensor) -> Tensor:
+        return nn.functional.logsigmoid(self.stay).clamp(max=FLATTEST)
+
+    def around(self, mean: Tensor) -> None:
+        self.stay.data.copy_((mean - 1).clamp(min=NEAR).log())
+
+
+class Poisson(Law):
+    """One more than a Poisson number: narrow, its spread is the root of its mean."""
+
+    def __init__(self, longest: int, shortest: int = 1, mean: float = 150.0, **options: Any):
+        super().__init__(longest, shortest, **options)
+        self.rate = self.parameter(math.log(mean - 1))
+
+    def weights(self) -> Tensor:
+        k = self.lengths.double()
+        return (k - 1) * self.rate - torch.lgamma(k)
+
+    def around(self, mean: Tensor) -> None:
+        self.rate.data.copy_((mean - 1).clamp(min=NEAR).log())
 
 
 class Spline(Law):
     """Log weights linear in log k between knots: any smooth shape."""
 
-    left: Tensor  # (K,) int64, the knot before each length
-    share: Tensor  # (K,) of the knot behind it
-    ground: Tensor  # (K,)
-
-    def __init__(self, longest: int, shortest: int = 1, knots: int = KNOTS):
-        super().__init__(longest, shortest)
-        self.heights = nn.Parameter(torch.zeros(knots, dtype=torch.float64))
-        at = self.lengths.log() / math.log(longest) * (knots - 1)
-        self.register_buffer("left", at.floor().long().clamp(max=knots - 2), persistent=False)
-        self.register_buffer("share", at - self.left, persistent=False)
-        self.register_buffer("ground", -self.lengths.log(), persistent=False)  # even in log k to begin with
+    def __init__(self, longest: int, shortest: int = 1, knots: int = KNOTS, **options: Any):
+        super().__init__(longest, shortest, **options)
+        self.heights = self.parameter(0.0, knots)  # even in log k to begin with
 
     def weights(self) -> Tensor:
-        return self.heights[self.left] * (1 - self.share) + self.heights[self.left + 1] * self.share + self.ground
+        log_k = self.lengths.double().log()
+        at = log_k / math.log(max(2, self.longest)) * (len(self.heights) - 1)
+        left = at.floor().long().clamp(max=len(self.heights) - 2)  # the knot before each length
+        share = at - left  # of the knot behind it
+        before, behind = (self.heights[knot.flatten()] for knot in (left, left + 1))
+        return before * (1 - share) + behind * share - log_k
+
+    def around(self, mean: Tensor) -> None:
+        knots = len(self.heights)
+        k = torch.linspace(0, math.log(max(2, self.longest)), knots, dtype=torch.float64, device=mean.device).exp()
+        k = k.reshape(-1, *(1 for _ in self.columns))
+        self.heights.data.copy_(-k / mean + k.log())
 
 
-class Free(Law):
-    """Every explicit length has a weight of its own, and the tail its slope."""
+class Decaying(Law):
+    """What a tail of its own slope follows."""
 
-    def __init__(self, longest: int, shortest: int = 1, mean: float = 150.0):
-        super().__init__(longest, shortest)
-        self.heights = nn.Parameter(-self.lengths / mean)
-        self.decay = nn.Parameter(torch.tensor(_inverse_softplus(1 / mean), dtype=torch.float64))
-
-    def weights(self) -> Tensor:
-        return self.heights
+    def __init__(self, longest: int, shortest: int = 1, mean: float = 150.0, **options: Any):
+        super().__init__(longest, shortest, **options)
+        self.decay = self.parameter(_inverse_softplus(1 / mean)) if self.endless else None
 
     def slope(self, weights: Tensor) -> Tensor:
+        assert self.decay is not None
         return (-softplus(self.decay)).clamp(max=FLATTEST)
+
+    def around(self, mean: Tensor) -> None:
+        if self.decay is not None:
+            self.decay.data.copy_((1 / mean).expm1().log())
+
+
+class Free(Decaying):
+    """Every explicit length has a weight of its own, and the tail its slope."""
+
+    def __init__(self, longest: int, shortest: int = 1, mean: float = 150.0, **options: Any):
+        super().__init__(longest, shortest, mean, **options)
+        self.heights = nn.Parameter(-self.lengths.double().expand(-1, *self.columns) / mean)
+
+    def weights(self) -> Tensor:
+        return self.heights.double()
+
+    def around(self, mean: Tensor) -> None:
+        super().around(mean)
+        self.heights.data.copy_(-self.lengths / mean)
+
+
+class Uniform(Decaying):
+    """Every explicit length is as likely as any other."""
+
+    def weights(self) -> Tensor:
+        return torch.zeros_like(self.lengths, dtype=torch.float64)
+
+
+class Given(Law):
+    """Log weights from a function of the lengths 1..K (K,): it returns (K,), or (K, L) for labels of their own.
+
+    The parameters of a function that is a module are learnt with it.
+    """
+
+    def __init__(self, longest: int, shortest: int = 1, *, function: Callable[[Tensor], Tensor], **options: Any):
+        super().__init__(longest, shortest, **options)
+        self.function = function
+
+    def weights(self) -> Tensor:
+        found = self.function(self.lengths.double().flatten())
+        shapes = {(self.longest,), (self.longest, *self.columns)}
+        if not isinstance(found, Tensor) or tuple(found.shape) not in shapes:
+            wanted = " or ".join(map(str, sorted(shapes)))
+            got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise SemisegError(f"durations: expected the function to return a tensor {wanted}, got {got}")
+        return found.double().reshape(self.longest, *(found.shape[1:] or (1 for _ in self.columns)))
+
+    def around(self, mean: Tensor) -> None:
+        """Leave the function as it is: whoever gave it knows where it begins."""
 
 
 FAMILIES: dict[str, type[Law]] = {
     "geometric": Geometric,
     "lognormal": Lognormal,
+    "gamma": Gamma,
     "negative-binomial": NegativeBinomial,
+    "geometric": Geometric,
+    "poisson": Poisson,
+    "uniform": Uniform,
     "spline": Spline,
     "free": Free,
 }
@@ -151,7 +278,7 @@ def _inverse_softplus(x: float) -> float:
     return math.log(math.expm1(x))
 
 
-def family(name: str, longest: int, shortest: int = 1, **shape: float) -> Law:
+def family(name: str, longest: int, shortest: int = 1, **shape: Any) -> Law:
     """Return a law of a family by name."""
     if name not in FAMILIES:
         raise SemisegError(f"durations: expected one of {', '.join(FAMILIES)}, got {name!r}")
@@ -159,9 +286,10 @@ def family(name: str, longest: int, shortest: int = 1, **shape: float) -> Law:
 
 
 def tabulate(laws: Iterable[nn.Module]) -> Table:
-    """Return laws of their own longest explicit lengths as one table."""
-    found = [law() for law in laws]
-    longest = torch.tensor([len(x) for x, _ in found])
+    """Return laws, each of its own longest explicit length, as one table: a column a label, in order."""
+    found = [(x.reshape(len(x), -1), tail.reshape(-1)) for x, tail in (law() for law in laws)]
+    longest = torch.cat([torch.full(tail.shape, len(x)) for x, tail in found])
     K = int(longest.max())
-    columns = [nn.functional.pad(x, (1, K - len(x)), value=-torch.inf) for x, _ in found]
-    return Table(torch.stack(columns, 1), longest, torch.stack([tail for _, tail in found]))
+    # row 0 too
+    columns = [nn.functional.pad(x, (0, 0, 1, K - len(x)), value=-torch.inf) for x, _ in found]
+    return Table(torch.cat(columns, 1), longest, torch.cat([tail for _, tail in found]))

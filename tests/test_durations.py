@@ -3,11 +3,13 @@
 import pytest
 import torch
 
-from semiseg.durations import FAMILIES, family, tabulate
+from semiseg.durations import FAMILIES, Given, family, tabulate
 from semiseg.errors import SemisegError
 from semiseg.kernels import Potentials, log_partition, viterbi
 
 EVERY = pytest.mark.parametrize("name", FAMILIES)
+SHAPED = pytest.mark.parametrize("name", [name for name in FAMILIES if name != "uniform"])  # has a tail to learn only
+WIDE = pytest.mark.parametrize("name", [name for name in FAMILIES if name != "poisson"])  # ends as steeply as it goes
 
 
 def mass(law) -> float:
@@ -40,7 +42,7 @@ def test_gradients_are_finite_and_right(name):
     assert torch.autograd.gradcheck(weighed, tuple(v.detach().clone().requires_grad_() for v in values))
 
 
-@EVERY
+@SHAPED
 def test_a_law_learns_lengths(name):
     """Maximum likelihood finds the mean of what it is shown."""
     torch.manual_seed(0)
@@ -55,6 +57,42 @@ def test_a_law_learns_lengths(name):
     x, _ = law()
     mean = float((x.detach().exp() * law.lengths).sum())
     assert mean == pytest.approx(float(seen.double().mean()), rel=0.1)
+
+
+@EVERY
+@pytest.mark.parametrize("tail", [True, False])
+def test_laws_side_by_side_are_laws(name, tail):
+    together, alone = family(name, 40, 3, labels=2, tail=tail), [family(name, 40, 3, tail=tail) for _ in range(2)]
+    with torch.no_grad():
+        for key, x in together.named_parameters():
+            x += 0.3 * torch.randn_like(x)
+            for c, law in enumerate(alone):
+                law.get_parameter(key).copy_(x[..., c])
+    for mine, theirs in zip(tabulate([together]), tabulate(alone), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
+    if list(together.parameters()):
+        together()[0][2:].sum().backward()
+    assert all(bool(x.grad.isfinite().all()) for x in together.parameters())
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in ("uniform", "free")])
+def test_a_law_around_a_mean(name):
+    law = family(name, 200, labels=3)
+    with torch.no_grad():
+        law.around(torch.tensor([2.0, 10.0, 30.0], dtype=torch.float64))
+    mean = (law()[0].detach().exp() * law.lengths).sum(0)
+    torch.testing.assert_close(mean, mean.new_tensor([2.0, 10.0, 30.0]), rtol=0.35, atol=0)
+
+
+def test_a_function_is_a_law():
+    def peaked(k):
+        return -((k[:, None] - k.new_tensor([5.0, 9.0])) ** 2)
+
+    law = Given(20, labels=2, function=peaked)
+    assert law()[0].argmax(0).tolist() == [4, 8]
+    assert Given(20, labels=2, function=torch.neg)()[0].shape == (20, 2)
+    with pytest.raises(SemisegError, match=r"return a tensor \(20,\) or \(20, 3\), got \(20, 2\)"):
+        Given(20, labels=3, function=peaked)()
 
 
 def test_the_tail_goes_on_as_the_family_ends():
@@ -89,7 +127,7 @@ def test_laws_side_by_side_are_potentials():
     assert all(bool(x.grad.isfinite().all()) for law in laws for x in law.parameters())
 
 
-@EVERY
+@WIDE
 def test_lengths_far_beyond_the_explicit_ones(name):
     """A segment of 12,000 positions between short ones, though a law lists 300 lengths."""
     laws = [family(name, 300), family(name, 300)]
@@ -105,7 +143,7 @@ def test_lengths_far_beyond_the_explicit_ones(name):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("poisson", 10), "expected one of lognormal, negative-binomial, spline, free, got 'poisson'"),
+        (("weibull", 10), "expected one of lognormal, gamma, .*, free, got 'weibull'"),
         (("spline", 10, 10), "expected 1 <= shortest < longest, got 10 and 10"),
         (("free", 10, 0), "expected 1 <= shortest < longest, got 0 and 10"),
     ],

@@ -1,0 +1,44 @@
+"""What an encoder hands over, checked: states of a batch of sequences, and how long these are."""
+
+import torch
+from torch import Tensor
+
+from .errors import SemisegError
+
+
+def checked(hidden: Tensor, lengths: Tensor | None, width: int, forbidding: bool) -> Tensor:
+    """Return (B,) lengths; raise where they or the states (B, T, width) cannot be used.
+
+    `forbidding`: states are scores, and may be -inf.
+    """
+    if hidden.ndim != 3 or hidden.shape[-1] != width or 0 in hidden.shape:
+        raise SemisegError(f"hidden: expected states (B, T, {width}), got {tuple(hidden.shape)}")
+    if not hidden.is_floating_point():
+        raise SemisegError(f"hidden: expected a floating dtype, got {hidden.dtype}")
+    B, T, _ = hidden.shape
+    lengths = torch.full((B,), T) if lengths is None else torch.as_tensor(lengths)
+    if tuple(lengths.shape) != (B,) or lengths.is_floating_point() or lengths.dtype == torch.bool:
+        raise SemisegError(f"lengths: expected {B} integers, one an item, got {tuple(lengths.shape)} {lengths.dtype}")
+    bad = (lengths < 1) | (lengths > T)
+    if bool(bad.any()):
+        item = int(bad.int().argmax())
+        raise SemisegError(f"lengths: expected 1..{T}, got {int(lengths[item])} for item {item}")
+    check_finite(hidden.detach(), lengths, forbidding)
+    return lengths
+
+
+def check_finite(hidden: Tensor, lengths: Tensor, forbidding: bool) -> None:
+    """Raise at the first state that is no number."""
+    bad = ~hidden.isfinite()
+    if forbidding:
+        bad &= hidden != -torch.inf
+    bad &= inside(hidden, lengths)[..., None]
+    if bool(bad.any()):
+        item, position, column = (int(i) for i in bad.nonzero()[0])
+        value = float(hidden[item, position, column])
+        raise SemisegError(f"hidden: expected finite states, got {value} at item {item}, position {position}")
+
+
+def inside(hidden: Tensor, lengths: Tensor) -> Tensor:
+    """Return (B, T) whether a position lies in its sequence."""
+    return torch.arange(hidden.shape[1], device=hidden.device) < lengths.to(hidden.device)[:, None]
