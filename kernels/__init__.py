@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from .cpu.stream import ViterbiStream
     from .errors import InfeasibleError, PotentialsError
     from .information import cross_entropy, entropy, kl
-    from .operations import marginals, sample, viterbi
+    from .operations import k_best, marginals, sample, viterbi
     from .potentials import Boundary, Potentials
-    from .results import Calls, Marginals, Report, Segments, Viterbi
+    from .results import Calls, KBest, Marginals, Report, Segments, Viterbi
     from .stream import Stream, backward, forward, posteriors
     from .views import Views
 
@@ -25,6 +25,7 @@ _HOME = {
     "cross_entropy": "information",
     "entropy": "information",
     "kl": "information",
+    "k_best": "operations",
     "log_partition": "autograd",
     "marginals": "operations",
     "sample": "operations",
@@ -39,6 +40,7 @@ _HOME = {
     "Boundary": "potentials",
     "Potentials": "potentials",
     "Calls": "results",
+    "KBest": "results",
     "Marginals": "results",
     "Report": "results",
     "Segments": "results",
@@ -49,6 +51,7 @@ __all__ = [
     "Boundary",
     "Calls",
     "InfeasibleError",
+    "KBest",
     "Marginals",
     "Potentials",
     "PotentialsError",
@@ -63,6 +66,7 @@ __all__ = [
     "cross_entropy",
     "entropy",
     "forward",
+    "k_best",
     "kl",
     "log_partition",
     "marginals",

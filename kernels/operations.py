@@ -7,11 +7,11 @@ from torch import Tensor
 
 from . import checks
 from .cpu import batch
-from .devices import backend, on_device
+from .devices import backend, on_cpu, on_device
 from .expansion import concept_of, expand
 from .potentials import Potentials
 from .resolve import resolve
-from .results import Marginals, Segments, Viterbi
+from .results import KBest, Marginals, Segments, Viterbi
 
 WANTED = ("start", "end", "position", "transitions", "durations", "boundaries")
 
@@ -27,6 +27,20 @@ def viterbi(
     score, segments, report = backend(leaves.emissions.device).viterbi(leaves, layout, how)
     segments = segments._replace(label=model.label.to(score.device)[segments.label])
     return Viterbi(score if layout.batched else score[0], segments, report)
+
+
+@on_cpu
+def k_best(
+    potentials: Potentials, k: int, *, threads: int | None = None, chunks: int | None = None, warm_up: int | None = None
+) -> KBest:
+    """Return the k best segmentations of every item, best first, exact and with ties broken as `viterbi` does."""
+    checks.check_integer("k", k, 1)
+    how = batch.options(threads, chunks, warm_up)
+    model = expand(potentials)
+    leaves, layout = resolve(model.potentials, model.censoring_checked)
+    score, segments, report = batch.k_best(leaves, layout, how, k)
+    named = [s._replace(label=model.label[s.label]) for s in segments]
+    return KBest(score if layout.batched else score[0], named, report)
 
 
 @on_device

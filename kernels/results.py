@@ -31,6 +31,12 @@ class Viterbi(NamedTuple):
     report: Report
 
 
+class KBest(NamedTuple):
+    score: Tensor  # (B, n) float64, falling; -inf where an item has fewer segmentations; n <= k. No B axis without one
+    segments: list[Segments]  # n tables, the best first
+    report: Report
+
+
 class Calls(NamedTuple):
     """What is known about given segments; posteriors are summed over the labels of a concept."""
 

@@ -17,6 +17,7 @@ from .calls import Described, describe
 from .chunks import Chunks
 from .directions import Direction
 from .gradients import Gradients, combine, partition_and_gradients
+from .k_best import k_best_item
 from .marginals import Part, Smoother, Wanted, final_partition
 from .posteriors import Counts
 from .sample import sample_item
@@ -167,6 +168,26 @@ def viterbi(leaves: Leaves, layout: Layout, options: Options) -> tuple[Tensor, S
     device = leaves.emissions.device
     report = join([Report(chunks=plan.chunks, **path.settled._asdict(), closing=0.0) for plan, path in found])
     return scores.to(device), Segments(*(x.to(device) for x in segments)), report
+
+
+def k_best(leaves: Leaves, layout: Layout, options: Options, k: int) -> tuple[Tensor, list[Segments], Report]:
+    """Return (B, n) scores, n tables, each with one segmentation of every item that has so many, and the report."""
+
+    def work(item: int):
+        x = sequence(leaves, layout, item)
+        plan = plan_for(x, options, alone(layout), values=2)
+        return plan, k_best_item(x, k, plan, pool(options.threads))
+
+    found = each_item(layout, options, work)
+    scores = torch.full((len(found), max(len(paths.scores) for _, paths in found)), -torch.inf, dtype=torch.float64)
+    for b, (_, paths) in enumerate(found):
+        scores[b, : len(paths.scores)] = torch.tensor(paths.scores, dtype=torch.float64) * fixed.UNIT
+    segments = [
+        table([(b, *paths.segments[n].T) for b, (_, paths) in enumerate(found) if n < len(paths.scores)])
+        for n in range(scores.shape[1])
+    ]
+    report = join([Report(chunks=plan.chunks, **paths.settled._asdict(), closing=0.0) for plan, paths in found])
+    return scores, segments, report
 
 
 def sample(leaves: Leaves, layout: Layout, options: Options, n: int, seed: int) -> list[Segments]:

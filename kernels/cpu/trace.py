@@ -76,14 +76,18 @@ class Stretch(NamedTuple):
     phase: int
 
 
+def stretch(chunks: Chunks, chunk: int, u: int, v: int) -> Stretch:
+    """Return one panel of the forward pass."""
+    direction, values, state = chunks.directions[0], chunks.values(0, chunk, u, v), chunks.state(0, chunk, u)
+    alpha = np.concatenate([(state.alpha + state.offset)[None], values.alpha])
+    return Stretch(u, alpha, values.h, direction.emissions(u, v), direction.scores(u, v), direction.phase(u))
+
+
 def stretches(chunks: Chunks, pool: ThreadPoolExecutor) -> Iterator[tuple[int, Stretch]]:
     """Yield (chunk, stretch) from right to left; one is prepared ahead, where scores were kept only when asked for."""
-    direction = chunks.directions[0]
 
     def fetch(i: int, u: int, v: int) -> tuple[int, Stretch]:
-        values, state = chunks.values(0, i, u, v), chunks.state(0, i, u)
-        alpha = np.concatenate([(state.alpha + state.offset)[None], values.alpha])
-        return i, Stretch(u, alpha, values.h, direction.emissions(u, v), direction.scores(u, v), direction.phase(u))
+        return i, stretch(chunks, i, u, v)
 
     panels = list(chunks.panels())
     ahead = 0 if chunks.plan.keep else getattr(pool, "_max_workers", 1)
@@ -169,29 +173,31 @@ def walk_max(model, laws, u, alpha, h, emissions, scores, phase, cursor, out):
     return found
 
 
-def close_max(state: State, laws: Laws, finish: NDArray, both: NDArray | None, T: int) -> Cursor:
-    """Return the cursor of the best end of a sequence, its target relative to the state's offset.
+def last_ends(state: State, laws: Laws, finish: NDArray, both: NDArray | None) -> tuple[NDArray, NDArray]:
+    """Return (C,) scores of everything by last label, and of all up to the end of its segment; relative to the offset.
 
     `both` is None at an exact end, otherwise each label's score of one segment over everything, in the same terms.
     """
     floor = laws.never // 2
     if both is None:
-        ends = np.where((state.alpha > floor) & (finish > floor), state.alpha + finish, laws.never)
-        c = int(ends.argmax())
-        best, target = int(ends[c]), int(state.alpha[c])
-    else:
-        ends = both.copy()
-        for label in range(len(ends)):
-            K, p = int(laws.longest[label]), int(laws.period[label])
-            open_, law = state.ring[label, state.ring.shape[1] - K :][::-1], laws.inside[1, label, 1 : K + 1]
-            offers = np.where((open_ > floor) & (law > floor), open_ + law, laws.never)
-            ends[label] = max(ends[label], offers.max())
-            # folded row i is K + p - i long, which the tail reduces to K - i
-            rows, law = state.folded[label, :p], laws.inside[1, label, K - np.arange(p)]
-            offers = np.where((rows > floor) & (law > floor), rows + law, laws.never)
-            ends[label] = max(ends[label], offers.max(initial=laws.never))
-        c = int(ends.argmax())
-        best = target = int(ends[c])
-    if best <= floor:
+        return np.where((state.alpha > floor) & (finish > floor), state.alpha + finish, laws.never), state.alpha
+    ends = both.copy()
+    for label in range(len(ends)):
+        K, p = int(laws.longest[label]), int(laws.period[label])
+        open_, law = state.ring[label, state.ring.shape[1] - K :][::-1], laws.inside[1, label, 1 : K + 1]
+        offers = np.where((open_ > floor) & (law > floor), open_ + law, laws.never)
+        ends[label] = max(ends[label], offers.max())
+        # folded row i is K + p - i long, which the tail reduces to K - i
+        rows, law = state.folded[label, :p], laws.inside[1, label, K - np.arange(p)]
+        offers = np.where((rows > floor) & (law > floor), rows + law, laws.never)
+        ends[label] = max(ends[label], offers.max(initial=laws.never))
+    return ends, ends
+
+
+def close_max(state: State, laws: Laws, finish: NDArray, both: NDArray | None, T: int) -> Cursor:
+    """Return the cursor of the best end of a sequence, its target relative to the state's offset (see `last_ends`)."""
+    ends, targets = last_ends(state, laws, finish, both)
+    c = int(ends.argmax())
+    if ends[c] <= laws.never // 2:
         raise InfeasibleError(0, T)
-    return Cursor(c, T, T, 0, target, 0 if both is None else 1)
+    return Cursor(c, T, T, 0, int(targets[c]), 0 if both is None else 1)

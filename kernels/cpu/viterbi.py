@@ -11,7 +11,7 @@ from ..plan import Plan
 from ..resolve import Sequence
 from ..seams import Settled
 from .chunks import Chunks
-from .directions import Direction
+from .directions import Direction, State
 from .trace import LOST, Laws, close_max, laws, stretches, walk_max
 
 PIECE = 16 * fixed.GRID  # positions at a time where only sums are wanted
@@ -36,8 +36,29 @@ def max_laws(direction: Direction) -> Laws:
     return laws(direction.model.table[:, :columns], enter, leave, fixed.integers(tables.both), direction.model)
 
 
-def viterbi_item(x: Sequence, plan: Plan, pool: ThreadPoolExecutor) -> Path:
-    """Return the best segmentation of one sequence and its score, ties read from the right (see `naive_viterbi`)."""
+class Forward(NamedTuple):
+    """Settled forward scores of one sequence, and what stands at its right end relative to `offset`."""
+
+    direction: Direction
+    chunks: Chunks
+    laws: Laws
+    constants: list[int]  # what puts each chunk's scores on one scale
+    finish: NDArray  # (C,)
+    both: NDArray | None  # (C,) one segment over everything; None at an exact right end
+
+    @property
+    def state(self) -> State:
+        """The state at the right end, in the scores of the last chunk."""
+        return self.chunks.last()
+
+    @property
+    def offset(self) -> int:
+        """What the state's scores are relative to, in those of the last chunk."""
+        return int(self.state.offset.real)
+
+
+def forward(x: Sequence, plan: Plan, pool: ThreadPoolExecutor) -> Forward:
+    """Return the settled forward scores of one sequence in fixed point."""
     T = x.emissions.shape[0]
     # boundary scores are rounded where they are read: no copy of them all
     xq, tables = fixed.quantised(x._replace(scores=x.scores[:0]))
@@ -46,31 +67,34 @@ def viterbi_item(x: Sequence, plan: Plan, pool: ThreadPoolExecutor) -> Path:
     direction = Direction(xq, tables=tables, source=x)
     chunks = Chunks([direction], plan, pool)
     chunks.settle()
-    law = max_laws(direction)
-
     constants = [int(constant.real) for constant in chunks.constants(0)]
-    chunk = plan.chunks - 1
-    state = chunks.runs[0, chunk].end
-    offset = int(state.offset.real)
-    shift = offset + constants[chunk]
-    both = None
-    if x.right == "censored":
-        both = fixed.integers(tables.both)
-        if (both > fixed.NEVER).any():
-            both = _both(both, x, pool) - shift
-    cursor = np.array(close_max(state, law, fixed.integers(xq.finish), both, T), np.int64)
-    score = int(cursor[4]) + shift + (int(xq.finish[cursor[0]]) if both is None else 0)
-    cursor[4] += offset
+    found = Forward(direction, chunks, max_laws(direction), constants, fixed.integers(xq.finish), None)
+    if x.right == "exact":
+        return found
+    both = fixed.integers(tables.both)
+    if (both > fixed.NEVER).any():
+        both = _both(both, x, pool) - found.offset - constants[-1]
+    return found._replace(both=both)
+
+
+def viterbi_item(x: Sequence, plan: Plan, pool: ThreadPoolExecutor) -> Path:
+    """Return the best segmentation of one sequence and its score, ties read from the right (see `naive_viterbi`)."""
+    found = forward(x, plan, pool)
+    direction, chunks, law, constants, finish, both = found
+    cursor = np.array(close_max(found.state, law, finish, both, x.emissions.shape[0]), np.int64)
+    score = int(cursor[4]) + found.offset + constants[-1] + (int(finish[cursor[0]]) if both is None else 0)
+    cursor[4] += found.offset
 
     segments = []
-    for i, stretch in stretches(chunks, pool):
+    chunk = plan.chunks - 1
+    for i, part in stretches(chunks, pool):
         cursor[4] += constants[chunk] - constants[i]
         chunk = i
-        out = np.empty((len(stretch.h), 3), np.int64)
-        found = walk_max(direction.model, law, *stretch, cursor, out)
-        if found == LOST:
-            raise AssertionError(f"traceback lost near position {stretch.u}: forward scores contradict each other")
-        segments.append(out[:found].copy())
+        out = np.empty((len(part.h), 3), np.int64)
+        rows = walk_max(direction.model, law, *part, cursor, out)
+        if rows == LOST:
+            raise AssertionError(f"traceback lost near position {part.u}: forward scores contradict each other")
+        segments.append(out[:rows].copy())
         if cursor[1] == 0:
             break
     starts, ends, labels = np.ascontiguousarray(np.concatenate(segments)[::-1].T)
