@@ -19,7 +19,7 @@ from .bgzip import is_compressed
 from .bigwig import check_bigwig, write_bigwig
 from .draft import Draft
 from .run_files import RunFiles
-from .track_store import TrackStore
+from .track_store import Layout, TrackStore
 
 SUFFIXES = {"bigwig": (".bw",), "bedgraph": (".bedGraph.gz", ".bedGraph")}  # the first one in a folder
 FORMS = (*SUFFIXES, "hdf5")
@@ -89,7 +89,7 @@ def open_backend(
 ) -> Backend:
     """Return what writes into the draft."""
     if form == "hdf5":
-        return TrackStore(draft.file, names, contigs, comments)
+        return TrackStore(draft.file, Layout(names, contigs, comments=comments))
     paths = [draft.file] if draft.is_file else [draft.folder / name for name in file_names(names, SUFFIXES[form][0])]
     if form == "bigwig":
         check_bigwig(contigs)
