@@ -13,17 +13,15 @@ from .ahead import ahead
 from .assembly import Stretch, asked_about, assembled, concepts
 from .calibration import Calibration
 from .encoder import STRIDE
+from .flanks import NEAR, flank
 from .gene_model import PHASES, GeneModel
 from .gene_tracks import tracks_of
 from .kernels import Potentials
 from .kernels.cpu.marginals import Wanted
 from .kernels.devices import moved
-from .kernels.views import forgets
 from .scoring import BESIDE, WINDOW, blocks, part_of, template
 from .segment_stream import LOOK, VIEW, certain, views
 
-FLANK = 1 << 15  # positions left of a region that are decoded with it, at first
-NEAR = 1 << 14  # positions of a view, and of what lies beyond it, where a region is all that is asked for
 ALIGNED = STRIDE * PHASES  # streams begin at multiples of it, so that windows see the same as those of the whole contig
 
 Read = Callable[[int, int], NDArray]  # (first, last) -> letters
@@ -79,7 +77,7 @@ def find_in_region(
     left matters.
     """
     first, last = region
-    start = flank(model, read, length, first, device)
+    start = flank(lambda a, b: between(model, read, length, a, b, device), length, first, ALIGNED)
 
     def pieces() -> Iterator[NDArray]:
         for a, b in pairwise([*range(start, length, NEAR), length]):
@@ -97,23 +95,6 @@ def find_in_region(
         yield Stretch(min(a, last), max(min(a, last), b), genes, inside)
         if stretch.last >= last and not stretch.is_open:
             return
-
-
-def flank(model: GeneModel, read: Read, length: int, first: int, device: torch.device | str) -> int:
-    """Return where to begin for what begins at `first` to be as in the whole contig."""
-
-    def stretch(a: int, b: int) -> Potentials:
-        return between(model, read, length, a, b, device)
-
-    size = FLANK
-    while True:
-        start = max(0, first - size) // ALIGNED * ALIGNED
-        if start == 0:
-            return 0
-        earlier = max(0, first - 2 * size) // ALIGNED * ALIGNED
-        if forgets(stretch(earlier, start), stretch(start, first), stretch(first, min(length, first + NEAR))):
-            return start
-        size *= 2
 
 
 def between(model: GeneModel, read: Read, length: int, a: int, b: int, device: torch.device | str) -> Potentials:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from semiseg.bundled import DEFAULT
-from semiseg.calling import Asked, call
+from semiseg.asked import Asked, call
 from semiseg.formats.annotation import read_annotation
 from semiseg.formats.fasta import read_fasta
 from semiseg.genome import Settings

@@ -7,11 +7,11 @@ from pathlib import Path
 from ..errors import SemisegError
 from ..signals import Source
 from .binarised import are_binarised, binarised_source
+from .files import open_bytes, reading
 from .hdf5 import SUFFIXES, is_hdf5
 from .track_file import open_tracks_file
 
 RECORDINGS = (".hea", ".edf", ".npy", ".npz", ".csv", ".tsv", ".wav")
-FASTA = (".fa", ".fasta", ".fna", ".fa.gz", ".fasta.gz", ".fna.gz", ".fa.bgz")
 
 
 def open_source(
@@ -23,6 +23,8 @@ def open_source(
     tell, `channels` are those to read, in that order.
     """
     path = Path(path)
+    if str(path) == "-":
+        raise SemisegError("standard input: signals are read from a file, as they are read more than once")
     if not path.exists():
         raise SemisegError(f"{path}: no such file")
     if path.suffix.lower() in SUFFIXES or is_hdf5(path):
@@ -39,6 +41,23 @@ def open_source(
         from .recordings import open_recordings
 
         return open_recordings(path, rate=rate, channels=channels, dataset=dataset)
+    if is_fasta(path):
+        raise SemisegError(f"{path}: FASTA, not signals: choose a --model that finds genes")
     raise SemisegError(
         f"{path}: expected a track store or other HDF5, binarised marks, or a recording ({', '.join(RECORDINGS)})"
     )
+
+
+def signal_kind(path: Path) -> str | None:
+    """Return what a file of signals is, in words; None: none, or one that only reading could tell."""
+    if path.suffix.lower() in SUFFIXES or is_hdf5(path):
+        return "HDF5"
+    if path.suffix.lower() in RECORDINGS or path.is_dir():
+        return "a recording" if path.is_file() else "a folder"
+    return None
+
+
+def is_fasta(path: Path) -> bool:
+    """Whether a file begins like FASTA."""
+    with reading(path), open_bytes(path) as stream:
+        return stream.read(1) == b">"

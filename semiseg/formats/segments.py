@@ -1,0 +1,64 @@
+"""Rows of labelled segments, in positions of their file or in seconds: BED, and CSV."""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from io import StringIO
+from typing import NamedTuple
+
+from ..genes import Certainty
+from .bed import CERTAINTY, BedRow, certainty_cells
+from .output import Writer, comment
+
+CSV = ("sequence", "start", "end", "label", *CERTAINTY)
+
+
+class Segment(NamedTuple):
+    """A called segment of a chromosome or a recording."""
+
+    sequence: str
+    start: int
+    end: int
+    label: str
+    colour: str  # "r,g,b"
+    certainty: Certainty | None
+
+
+def seconds(at: int, rate: float | None) -> str:
+    """Return a position, in seconds where there is a rate: to a microsecond."""
+    return str(at) if rate is None else f"{at / rate:.6f}".rstrip("0").rstrip(".")
+
+
+def cells(segment: Segment, rate: float | None) -> tuple[str, ...]:
+    """Return start, end and what is known about a segment."""
+    known = certainty_cells(segment.certainty)
+    if rate is not None and segment.certainty is not None:
+        bounds = (*segment.certainty.start_ci, *segment.certainty.end_ci)
+        known = (*known[: -len(bounds)], *(seconds(at, rate) for at in bounds))
+    return (seconds(segment.start, rate), seconds(segment.end, rate), *known)
+
+
+def bed_rows(segments: Iterable[Segment], is_drawn: bool, rate: float | None = None) -> Iterator[BedRow]:
+    """Yield a row a segment; `is_drawn`: with the columns that colour it."""
+    for segment in segments:
+        start, end, *known = cells(segment, rate)
+        posterior = None if segment.certainty is None else segment.certainty.segment
+        drawn = (start, end, segment.colour) if is_drawn else ()
+        yield BedRow(segment.sequence, start, end, segment.label, posterior, ".", (*drawn, *known))
+
+
+def write_csv(
+    segments: Iterable[Segment], stream: Writer, comments: Sequence[str] = (), rate: float | None = None
+) -> None:
+    """Write segments under comments and a header."""
+    for text in comments:
+        stream.write(comment(text))
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV)
+    for segment in segments:
+        start, end, *known = cells(segment, rate)
+        writer.writerow((segment.sequence, start, end, segment.label, *known))
+        stream.write(text.getvalue())
+        text.seek(0)
+        text.truncate()
+    stream.write(text.getvalue())
