@@ -75,17 +75,6 @@ class Law(nn.Module):
         return x - torch.logsumexp(torch.cat([x, beyond[None]]), 0), tail
 
 
-class Geometric(Law):
-    """Every further position is as likely as the one before, from the first on: a Markov chain's."""
-
-    def __init__(self, longest: int = 2, shortest: int = 1, mean: float = 150.0):
-        super().__init__(longest, shortest)
-        self.stay = nn.Parameter(torch.tensor(math.log(mean), dtype=torch.float64))  # logit of going on
-
-    def weights(self) -> Tensor:
-        return (self.lengths - 1) * nn.functional.logsigmoid(self.stay)
-
-
 class Lognormal(Law):
     """Log k is normal: what exons and introns look like, and robust with few examples."""
 
@@ -149,7 +138,7 @@ class NegativeBinomial(Law):
 class Geometric(Law):
     """Every further position is as likely as the one before: what a linear chain has."""
 
-    def __init__(self, longest: int, shortest: int = 1, mean: float = 150.0, **options: Any):
+    def __init__(self, longest: int = 2, shortest: int = 1, mean: float = 150.0, **options: Any):
         super().__init__(longest, shortest, **options)
         self.stay = self.parameter(math.log(mean - 1))  # logit of going on
 
@@ -262,7 +251,6 @@ class Given(Law):
 
 
 FAMILIES: dict[str, type[Law]] = {
-    "geometric": Geometric,
     "lognormal": Lognormal,
     "gamma": Gamma,
     "negative-binomial": NegativeBinomial,
