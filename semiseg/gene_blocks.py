@@ -20,17 +20,40 @@ from .calibration import Calibration
 from .gene_model import GeneModel
 from .gene_stream import ALIGNED
 from .gene_tracks import track_values
-from .kernels import Calls, Segments, marginals, viterbi
+from .kernels import Calls, Potentials, Segments, marginals, viterbi
 from .kernels.errors import OutOfMemoryError
 from .scoring import BESIDE, part_of
 from .segment_stream import Found, rows_of
 
 POSITION = 3600  # bytes of a GPU's memory that a position takes
 LARGEST, SMALLEST = 1 << 24, 1 << 16  # positions of a block
+WINDOW = 1 << 19  # positions through the encoder at once: a GPU is not busy with fewer
 FLANK = 1 << 17  # positions on either side of a block that are decoded with it
 AGREE = 1e-4  # posteriors of a call in both blocks, which float32 tells apart
 
-Decode = Callable[[int, int], "Block"]
+OUT_OF_MEMORY = (torch.OutOfMemoryError, OutOfMemoryError)
+
+Decode = Callable[["Part", Potentials], "Block"]
+Score = Callable[["Part"], Potentials]
+
+
+class Part(NamedTuple):
+    """A stretch of a contig, and letters around it."""
+
+    at: int  # the block is named after: it reaches to both sides
+    first: int
+    last: int
+    low: int  # position of the first letter
+    letters: NDArray
+    is_last: bool
+
+    def joined(self, right: "Part") -> "Part":
+        """Return this stretch and its right neighbour as one."""
+        return right._replace(
+            first=self.first,
+            low=self.low,
+            letters=np.concatenate([self.letters[: right.low - self.low], right.letters]),
+        )
 
 
 class Block(NamedTuple):
@@ -51,31 +74,6 @@ class Seam(NamedTuple):
     cut: tuple[int, int, int] | None  # the segment that lies over it, which nobody asks about
 
 
-class Letters:
-    """Letters that come in pieces, as many of them as are needed at once."""
-
-    def __init__(self, pieces: Iterator[NDArray]):
-        self.pieces = ahead(pieces)
-        self.low, self.held, self.over = 0, np.zeros(0, np.uint8), False
-
-    def read(self, end: int) -> int:
-        """Read on up to a position, and return how far letters go."""
-        parts, have = [self.held], self.low + len(self.held)
-        while have < end and not self.over:
-            piece = next(self.pieces, None)
-            self.over = piece is None
-            if piece is not None:
-                parts.append(piece)
-                have += len(piece)
-        self.held = np.concatenate(parts)
-        return have
-
-    def forget(self, before: int) -> None:
-        """Let go of letters."""
-        if before > self.low:
-            self.held, self.low = self.held[before - self.low :].copy(), before
-
-
 def find_in_blocks(
     model: GeneModel,
     name: str,
@@ -90,9 +88,14 @@ def find_in_blocks(
     start: int = 0,
 ) -> Iterator[Stretch]:
     """Yield what `gene_stream.find` does, from a GPU; `block`: positions at once, None: as there is room."""
-    letters = Letters(pieces)
-    decode = partial(decoded, model, letters, device, start, tracks, introns)
-    found = joined(letters, decode, block or room(device), flank, max(model.encoder.reach, BESIDE))
+    beside = max(model.encoder.reach, BESIDE)
+    size = block or room(device)
+
+    def score(part: Part) -> Potentials:
+        return part_of(model, part.letters, part.low, part.first, part.last, device, start, WINDOW)
+
+    decode = partial(decoded, model, tracks, introns)
+    found = joined(ahead(pieces), size, flank, beside, score, decode)
     return assembled(ahead(found), model.grammar, name, calibration, start)
 
 
@@ -103,18 +106,9 @@ def room(device: torch.device) -> int:
 
 
 @torch.no_grad()
-def decoded(
-    model: GeneModel,
-    letters: Letters,
-    device: torch.device,
-    start: int,
-    tracks: bool,
-    introns: bool,
-    first: int,
-    last: int,
-) -> Block:
-    """Return what is found in [first, last) of letters that are held."""
-    p = part_of(model, letters.held, letters.low, first, last, device, start)
+def decoded(model: GeneModel, tracks: bool, introns: bool, part: Part, p: Potentials) -> Block:
+    """Return what is found in a part of these potentials."""
+    first, last = part.first, part.last
     best = viterbi(p).segments
     about = torch.from_numpy(asked_about(model.grammar, introns)).to(best.label.device)
     asked = about[best.label]
@@ -134,37 +128,86 @@ def decoded(
     return Block(first, last, rows_of(best) + np.array([first, first, 0]), asked.cpu().numpy(), calls, values)
 
 
-def joined(letters: Letters, decode: Decode, block: int, flank: int, beside: int) -> Iterator[Found]:
-    """Yield what blocks found, each as far as it goes."""
-    block = max(ALIGNED, block // ALIGNED * ALIGNED)
-    held: Block | None = None
-    done, at = Seam(0, None), 0  # where the held block begins to count, and the next one in name
+def parts(pieces: Iterator[NDArray], block: int, flank: int, beside: int) -> Iterator[Part]:
+    """Yield the parts of a contig, each with a flank on either side, and as many letters more as they are looked at."""
+    low, held, at, over = 0, np.zeros(0, np.uint8), 0, False
     while True:
-        want = at + block + flank
-        end = min(want, letters.read(want + beside))
-        is_last = letters.over and letters.low + len(letters.held) <= want
+        want, fresh, have = at + block + flank, [held], low + len(held)
+        while have < want + beside and not over:
+            piece = next(pieces, None)
+            over = piece is None
+            if piece is not None:
+                fresh.append(piece)
+                have += len(piece)
+        held = np.concatenate(fresh)
+        is_last = over and have <= want
         first = max(0, (at - flank) // ALIGNED * ALIGNED)
+        keep = max(low, first - beside)
+        held, low = held[keep - low :], keep
+        yield Part(at, first, min(want, have), low, held[: want + beside - low], is_last)
+        if is_last:
+            return
+        at += block
+
+
+def joined(
+    pieces: Iterator[NDArray], block: int, flank: int, beside: int, score: Score, decode: Decode
+) -> Iterator[Found]:
+    """Yield what blocks found, each as far as it goes; while one is decoded, the next one is scored."""
+
+    def scored(part: Part) -> tuple[Part, list[Potentials]]:
         try:
-            now = decode(first, end)
-            seam = None if held is None else agreement(held, now, at, flank // 2)
-            if held is not None and seam is None:
-                now = decode(held.first, end)
-            elif held is not None and seam is not None:
+            return part, [score(part)]
+        except OUT_OF_MEMORY:  # there may be room for it when its turn comes
+            return part, []
+
+    block = max(ALIGNED, block // ALIGNED * ALIGNED)
+    held: tuple[Part, Block] | None = None
+    done = Seam(0, None)  # where the held block begins to count
+    for part, scores in ahead(map(scored, parts(pieces, block, flank, beside))):
+        now = within_memory(part, scores, flank, score, decode)
+        if held is not None:
+            before, left = held
+            seam = agreement(left, now, part.at, flank // 2)
+            if seam is None:
+                part = before.joined(part)
+                now = within_memory(part, [], flank, score, decode)
+            else:
                 if done.cut is not None and seam.cut is not None and seam.cut[0] < done.at:  # the same segment yet
                     seam = seam._replace(cut=(done.cut[0], *seam.cut[1:]))
-                yield between(held, done, seam)
+                yield between(left, done, seam)
                 done = seam
-        except (torch.OutOfMemoryError, OutOfMemoryError):
-            block = block // 2 // ALIGNED * ALIGNED
-            if block < SMALLEST:
-                raise
-            torch.cuda.empty_cache()
-            continue
-        held, at = now, at + block
-        if is_last:
-            yield between(held, done, Seam(end, None))
-            return
-        letters.forget(held.first - beside)
+        held = part, now
+        if part.is_last:
+            yield between(now, done, Seam(part.last, None))
+
+
+def within_memory(part: Part, scores: list[Potentials], flank: int, score: Score, decode: Decode) -> Block:
+    """Return what is found in a part, in two halves where there is no room for the whole.
+
+    The potentials are taken out of `scores`, where they are there: nobody else then keeps them in memory.
+    """
+    try:
+        return decode(part, scores.pop() if scores else score(part))
+    except OUT_OF_MEMORY:
+        if part.last - part.first < SMALLEST + 2 * flank:
+            raise
+    torch.cuda.empty_cache()
+    middle = (part.first + part.last) // 2 // ALIGNED * ALIGNED
+    halves = part._replace(last=middle + flank), part._replace(first=(middle - flank) // ALIGNED * ALIGNED)
+    left, right = (within_memory(half, [], flank, score, decode) for half in halves)
+    seam = agreement(left, right, middle, flank // 2)
+    if seam is None:
+        raise OutOfMemoryError(f"{part.last - part.first} positions that cannot be told apart")
+    ends = Seam(part.first, None), Seam(part.last, None)
+    one, other = between(left, ends[0], seam), between(right, seam, ends[1])
+    calls = [x.calls for x in (one, other) if x.calls is not None]
+    tracks = [x.tracks for x in (one, other) if x.tracks is not None]
+    return Block(
+        part.first, part.last, np.concatenate([one.segments, other.segments]), np.concatenate([one.asked, other.asked]),
+        Calls(*(torch.cat(x) for x in zip(*calls, strict=True))) if calls else None,
+        np.concatenate(tracks) if tracks else None,
+    )  # fmt: skip
 
 
 def agreement(left: Block, right: Block, at: int, reach: int) -> Seam | None:

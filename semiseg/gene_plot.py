@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .assembly import Stretch
 from .asked import Asked
+from .assembly import Stretch
 from .calling import begun, chosen, followed, lengths_of
 from .errors import SemisegError
 from .formats.bed import COLOURS

@@ -13,7 +13,7 @@ from semiseg import bundled
 from semiseg.assembly import Stretch
 from semiseg.finder import load
 from semiseg.formats.bed import certainty_cells
-from semiseg.gene_blocks import Block, Letters, agreement, find_in_blocks, joined
+from semiseg.gene_blocks import Block, Part, agreement, find_in_blocks, joined
 from semiseg.gene_model import GeneModel
 from semiseg.gene_stream import find
 from semiseg.kernels.errors import OutOfMemoryError
@@ -82,20 +82,15 @@ def test_blocks_meet_where_both_begin_a_segment():
 def test_a_long_segment_that_nobody_asks_about_is_put_together():
     """It lies over several blocks, and is told once, whole; one that is asked about is decoded as one."""
 
-    def run(labels: str, fails: int = 0) -> list[Found]:
-        size, true = 480, [0, 100, 4000, 4800]
-        asked = []
+    def run(labels: str) -> list[Found]:
+        true = [0, 100, 4000, 4800]
 
-        def decode(first: int, last: int) -> Block:
-            asked.append((first, last))
-            if len(asked) <= fails:
-                raise OutOfMemoryError("none left")
-            edges = [t for t in true if first < t < last]
-            begin = sum(t <= first for t in true) - 1
-            return rows(first, last, *edges, labels=labels[begin:])
+        def decode(part: Part, scores: None) -> Block:
+            edges = [t for t in true if part.first < t < part.last]
+            begin = sum(t <= part.first for t in true) - 1
+            return rows(part.first, part.last, *edges, labels=labels[begin:])
 
-        letters = Letters(iter([np.zeros(4800, np.uint8)]))
-        found = list(joined(letters, decode, size, 96, 10))
+        found = list(joined(iter([np.zeros(4800, np.uint8)]), 480, 96, 10, lambda part: None, decode))
         assert np.concatenate([f.segments for f in found])[:, :2].tolist() == [[0, 100], [100, 4000], [4000, 4800]]
         assert [f.first for f in found[1:]] == [f.last for f in found[:-1]]
         assert (found[0].first, found[-1].last) == (0, 4800)
@@ -105,24 +100,26 @@ def test_a_long_segment_that_nobody_asks_about_is_put_together():
     assert len(run("aba")) < 5
 
 
-def test_less_memory_than_was_thought(monkeypatch):
-    monkeypatch.setattr("semiseg.gene_blocks.SMALLEST", 48)
-    sizes = []
-
-    def decode(first: int, last: int) -> Block:
-        sizes.append(last - first)
-        if last - first > 400:
-            raise torch.OutOfMemoryError
-        return rows(
-            first,
-            last,
-            *range(first // 48 * 48 + 48, last, 48),
-            labels="ab" * 100 if first // 48 % 2 == 0 else "ba" * 100,
-        )
-
+@pytest.mark.parametrize("fails", ["score", "decode"])
+def test_less_memory_than_was_thought(monkeypatch, fails):
+    """Blocks are halved until they fit, however long; too small ones are not."""
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    found = list(joined(Letters(iter([np.zeros(4800, np.uint8)])), decode, 480, 96, 10))
-    assert np.concatenate([f.segments for f in found])[:, 0].tolist() == list(range(0, 4800, 48))
+    monkeypatch.setattr("semiseg.gene_blocks.SMALLEST", 48)
+
+    def tried(part: Part, name: str) -> None:
+        if part.last - part.first > 400 and name == fails:
+            raise OutOfMemoryError("too much")
+
+    def decode(part: Part, scores: None) -> Block:
+        tried(part, "decode")
+        edges = range(part.first // 48 * 48 + 48, part.last, 48)
+        labels = ("ab" if part.first // 48 % 2 == 0 else "ba") * 100
+        return rows(part.first, part.last, *edges, labels=labels)
+
+    def run() -> list[Found]:
+        return list(joined(iter([np.zeros(4800, np.uint8)]), 960, 96, 10, lambda part: tried(part, "score"), decode))
+
+    assert np.concatenate([f.segments for f in run()])[:, 0].tolist() == list(range(0, 4800, 48))
     monkeypatch.setattr("semiseg.gene_blocks.SMALLEST", 1 << 16)
-    with pytest.raises(torch.OutOfMemoryError):
-        list(joined(Letters(iter([np.zeros(4800, np.uint8)])), decode, 480, 96, 10))
+    with pytest.raises(OutOfMemoryError):
+        run()

@@ -136,12 +136,10 @@ class _Survey:
     def intervals(self) -> tuple[NDArray, ...]:
         """Return the fields of `Described` that are known where a call's middle is."""
         interval, mass = np.zeros((len(self.starts), 4), int), np.zeros((len(self.starts), 2))
-        for k, (chunk, u, v) in enumerate(self.panels):
-            calls = np.flatnonzero((self.middles >= u) & (self.middles < v))
-            if calls.size:
-                p = self.smoother.panel(chunk, u, v)
-                position = positions(p, starts(p), ends(p), self.smoother.forward.emissions(u, v))
-                interval[calls], mass[calls] = self._intervals(k, p, position, calls)
+        for k, (_, u, v) in enumerate(self.panels):
+            if ((self.middles >= u) & (self.middles < v)).any():
+                found = self._panel(k)
+                interval[found.middle], mass[found.middle] = found.interval, found.mass
         columns = *interval[:, :2].T, mass[:, 0], *interval[:, 2:].T, mass[:, 1]
         back = np.argsort(self.order)
         return tuple(column[back] for column in columns)
