@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .assembly import Stretch
 from .asked import Asked
-from .calling import begun, chosen, followed, lengths_of
+from .assembly import Stretch
+from .calling import begun, chosen, lengths_of
 from .errors import SemisegError
+from .following import followed
 from .formats.bed import COLOURS
 from .formats.packages import needed
 from .formats.telling import told

@@ -11,21 +11,23 @@ from numpy.typing import NDArray
 
 from . import __version__, bundled
 from .asked import Asked
-from .calling import chosen, followed
+from .calling import chosen
 from .errors import SemisegError, UsageError
+from .following import Result, followed
 from .formats.bed import EXTRA, write_bed
 from .formats.output import writing
 from .formats.segments import Segment, bed_rows, write_csv
 from .formats.source import open_source
 from .formats.tracks import form_of, open_tracks
-from .genome import Result
 from .parts import Region
 from .signal_models import load
 from .signal_stream import Called, Stretch, Wanted, segment, segment_isolated, segment_region, track_names
 from .signals import SignalModel, Source, Strip
 
 FORMS = ("bed9", "bed", "csv")
-MEANING = "score: posterior of exactly this segment; start_ and end_ columns: of its ends, 95 % credible intervals; in {}"
+MEANING = (
+    "score: posterior of exactly this segment; start_ and end_ columns: of its ends, and 95 % credible intervals, in {}"
+)
 
 
 class Place(NamedTuple):
@@ -62,7 +64,8 @@ def call(asked: Asked, say: Callable[[str], None], report: Callable[[int, int | 
     """Write what is asked for and return a summary; `report` gets positions done, and how many there are."""
     path = bundled.find(asked.model)
     model, census = load(path), Census()
-    source = open_source(asked.input, **asked.reading._replace(channels=asked.reading.channels or None)._asdict())
+    dataset, rate, channels = asked.reading
+    source = open_source(asked.input, dataset=dataset, rate=rate, channels=channels or None)
     asked = sensible(asked, model, source)
     watched = source._replace(strips=tuple(map(census.watched, source.strips)))
     places = {strip.name: Place(strip, scale) for strip, scale in model.parts(watched)}
@@ -127,7 +130,9 @@ def bins_of(places: dict[str, Place]) -> int:
     return int(scale) if scale == int(scale) else 1
 
 
-def results(model: SignalModel, places: dict[str, Place], regions: list[Region], asked: Asked) -> Iterator[Result]:
+def results(
+    model: SignalModel, places: dict[str, Place], regions: list[Region], asked: Asked
+) -> Iterator[Result[Stretch]]:
     """Yield what is found in every sequence, or in regions of them."""
     named = np.array([name in asked.labels for name in model.labels])
     wanted = Wanted(named, asked.posteriors is not None, asked.settings.accurate)
@@ -151,7 +156,7 @@ def without(found: Iterator[Stretch], done: int) -> Iterator[Stretch]:
         yield stretch._replace(calls=[call for call in stretch.calls if call.start >= done])
 
 
-def told(result: Result, place: Place, model: SignalModel, least: float, census: Census) -> Iterator[Segment]:
+def told(result: Result[Stretch], place: Place, model: SignalModel, least: float, census: Census) -> Iterator[Segment]:
     """Yield the segments of a sequence in its coordinates."""
     for stretch in result.stretches:
         census.positions += stretch.last - stretch.first
@@ -165,8 +170,8 @@ def placed(call: Called, name: str, place: Place, model: SignalModel) -> Segment
     """Return a segment in the coordinates of its sequence."""
     at, sure = place.coordinate, call.certainty
     if sure is not None:
-        bounds = ((at(low), at(high)) for low, high in (sure.start_ci, sure.end_ci))
-        sure = sure._replace(**dict(zip(("start_ci", "end_ci"), bounds, strict=True)))
+        start, end = ((at(low), at(high)) for low, high in (sure.start_ci, sure.end_ci))
+        sure = sure._replace(start_ci=start, end_ci=end)
     return Segment(name, at(call.start), at(call.end), model.labels[call.label], model.colours[call.label], sure)
 
 

@@ -1,4 +1,4 @@
-"""Segments, and tracks of posteriors, of one sequence of a source that is read from left to right, or a region of it."""
+"""Segments, and tracks of posteriors, of a sequence that is read from left to right, or of a region of it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial

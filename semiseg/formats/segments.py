@@ -50,8 +50,8 @@ def write_csv(
     segments: Iterable[Segment], stream: Writer, comments: Sequence[str] = (), rate: float | None = None
 ) -> None:
     """Write segments under comments and a header."""
-    for text in comments:
-        stream.write(comment(text))
+    for about in comments:
+        stream.write(comment(about))
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV)
