@@ -8,12 +8,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
-
 from . import __version__, bundled, depth
 from .asked import Asked, Reading
+from .assembly import Stretch
 from .errors import SemisegError, UsageError
 from .finder import Finder, load
+from .following import Result, followed
 from .formats.bed import EXTRA, LABELS, gene_rows, write_bed
 from .formats.bgzip import is_compressed
 from .formats.files import describe
@@ -22,14 +22,13 @@ from .formats.output import format_of, writing
 from .formats.resumable import Output
 from .formats.sequences import Sequences, open_sequences
 from .formats.source import signal_kind
-from .formats.tracks import TrackSink, form_of, open_tracks
+from .formats.tracks import form_of, open_tracks
 from .gene_tracks import track_names
 from .genes import Gene
-from .genome import Census, Result, decode_genome, decode_regions
+from .genome import Census, decode_genome, decode_regions
 from .parts import Region, read_regions, region
 
 MARKED = 1 << 22  # bases of contigs between two marks
-FILLED = 1 << 20  # positions of a gap between regions that are filled at once
 FORMS = ("bed", "bed9", "gff3")
 MEANING = "score: posterior of exactly this exon, {}; start_ and end_ columns: of its ends, and 95 % credible intervals"
 
@@ -71,7 +70,7 @@ def call(
         regions = chosen(asked, lambda: lengths_of(sequences, "a region needs"))
         settings = asked.settings._replace(tracks=asked.posteriors is not None, introns="intron" in asked.labels)
 
-        def results(skip: int) -> Iterator[Result]:
+        def results(skip: int) -> Iterator[Result[Stretch]]:
             if regions:
                 found = decode_regions(sequences, regions, finder, settings, census, asked.raw)
             else:
@@ -147,7 +146,7 @@ def resume_key(asked: Asked, comments: Sequence[str]) -> str:
     return hashlib.sha256(repr(same).encode()).hexdigest()
 
 
-def marked(results: Callable[[int], Iterator[Result]], stream: Output) -> Iterator[Result]:
+def marked(results: Callable[[int], Iterator[Result[Stretch]]], stream: Output) -> Iterator[Result[Stretch]]:
     """Yield results, but for those of a run before, and mark how many are written: at the same places in every run.
 
     Marks stand between contigs: the genes of one are counted on from region to region.
@@ -169,34 +168,8 @@ def lengths_of(sequences: Sequences, who: str) -> Mapping[str, int]:
     return sequences.lengths
 
 
-def followed(results: Iterator[Result], sink: TrackSink | None, report: Callable[[int], None]) -> Iterator[Result]:
-    """Yield results whose stretches, when they are used, go to the tracks as well and are counted."""
-    done, contig, at = 0, None, 0
-
-    def stretches(result: Result) -> Iterator:
-        nonlocal done, contig, at
-        if sink is not None and result.name != contig:
-            assert result.length is not None
-            sink.contig(result.name, result.length)
-            contig, at = result.name, -1
-        for stretch in result.stretches:
-            if sink is not None and stretch.tracks is not None and len(stretch.tracks):
-                while 0 <= at < stretch.first:
-                    n = min(FILLED, stretch.first - at)
-                    sink.add(at, np.zeros((n, stretch.tracks.shape[1]), np.float32))
-                    at += n
-                sink.add(stretch.first, stretch.tracks)
-                at = stretch.last
-            done += stretch.last - stretch.first
-            report(done)
-            yield stretch
-
-    for result in results:
-        yield result._replace(stretches=stretches(result))
-
-
 def write(
-    results: Callable[[int], Iterator[Result]], asked: Asked, sequences: Sequences, comments: Sequence[str]
+    results: Callable[[int], Iterator[Result[Stretch]]], asked: Asked, sequences: Sequences, comments: Sequence[str]
 ) -> None:
     """Write the genes of all results but the first so many."""
     is_gff = asked.form == "gff3"
@@ -219,10 +192,10 @@ def write(
         write_bed(rows, stream, EXTRA[form], comments)
 
 
-def by_contig(results: Iterator[Result], least: float) -> Iterator[tuple[str, int | None, Iterator[Gene]]]:
+def by_contig(results: Iterator[Result[Stretch]], least: float) -> Iterator[tuple[str, int | None, Iterator[Gene]]]:
     """Yield name, length and genes of every contig; several regions of one are one, so that its genes count on."""
 
-    def genes(group: Iterator[Result]) -> Iterator[Gene]:
+    def genes(group: Iterator[Result[Stretch]]) -> Iterator[Gene]:
         for result in group:
             for stretch in result.stretches:
                 yield from (g for g in stretch.genes if g.posterior is None or g.posterior >= least)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from .asked import Asked
 from .assembly import Stretch
-from .calling import begun, chosen, followed, lengths_of
+from .calling import begun, chosen, lengths_of
 from .errors import SemisegError
+from .following import followed
 from .formats.bed import COLOURS
 from .formats.packages import needed
 from .formats.telling import told

@@ -1,7 +1,10 @@
 """From signals to files: segments as BED or CSV, posteriors as tracks, in one pass."""
 
+import math
 import shlex
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack
 from itertools import chain
 from typing import Any, NamedTuple
@@ -11,21 +14,35 @@ from numpy.typing import NDArray
 
 from . import __version__, bundled
 from .asked import Asked
-from .calling import chosen, followed
+from .calling import chosen
 from .errors import SemisegError, UsageError
+from .following import Result, followed
 from .formats.bed import EXTRA, write_bed
 from .formats.output import writing
 from .formats.segments import Segment, bed_rows, write_csv
 from .formats.source import open_source
 from .formats.tracks import form_of, open_tracks
-from .genome import Result
+from .kernels.cpu.threads import pool
 from .parts import Region
 from .signal_models import load
-from .signal_stream import Called, Stretch, Wanted, segment, segment_isolated, segment_region, track_names
+from .signal_stream import (
+    SHORT,
+    Called,
+    Stretch,
+    Wanted,
+    segment,
+    segment_isolated,
+    segment_region,
+    track_names,
+    within,
+)
 from .signals import SignalModel, Source, Strip
 
 FORMS = ("bed9", "bed", "csv")
-MEANING = "score: posterior of exactly this segment; start_ and end_ columns: of its ends, 95 % credible intervals; in {}"
+AHEAD = 8  # short sequences that are worked on before they are used
+MEANING = (
+    "score: posterior of exactly this segment; start_ and end_ columns: of its ends, and 95 % credible intervals, in {}"
+)
 
 
 class Place(NamedTuple):
@@ -33,10 +50,15 @@ class Place(NamedTuple):
 
     strip: Strip
     scale: float  # coordinates of a position
+    rate: float | None  # coordinates a second
 
     def coordinate(self, position: int) -> int:
         """Return where a boundary lies; the last position may be cut short."""
         return min(round(position * self.scale), self.strip.end)
+
+    def positions(self, start: int, end: int) -> tuple[int, int]:
+        """Return the positions that cover some coordinates."""
+        return int(start // self.scale), min(self.strip.length, math.ceil(end / self.scale))
 
 
 class Census:
@@ -62,12 +84,14 @@ def call(asked: Asked, say: Callable[[str], None], report: Callable[[int, int | 
     """Write what is asked for and return a summary; `report` gets positions done, and how many there are."""
     path = bundled.find(asked.model)
     model, census = load(path), Census()
-    source = open_source(asked.input, **asked.reading._replace(channels=asked.reading.channels or None)._asdict())
-    asked = sensible(asked, model, source)
+    dataset, rate, channels = asked.reading
+    source = open_source(asked.input, dataset=dataset, rate=rate, channels=channels or None)
     watched = source._replace(strips=tuple(map(census.watched, source.strips)))
-    places = {strip.name: Place(strip, scale) for strip, scale in model.parts(watched)}
+    places = {strip.name: placed(strip, scale, source) for strip, scale in model.parts(watched)}
+    is_timed = any(place.rate is not None for place in places.values())
+    asked = sensible(asked, model, is_timed)
     regions = chosen(asked, lambda: {name: place.strip.end for name, place in places.items()})
-    unit = "seconds" if asked.seconds else "samples" if source.rate is not None else "bases"
+    unit = "seconds" if asked.seconds else "samples" if is_timed else "bases"
     comments = [
         f"semiseg {__version__}", *([f"command: {shlex.join(asked.command)}"] if asked.command else []),
         f"model: {path.name}, sha256 {bundled.digest(path)}", MEANING.format(unit),
@@ -78,14 +102,17 @@ def call(asked: Asked, say: Callable[[str], None], report: Callable[[int, int | 
             form = asked.track_form or form_of(asked.posteriors)
             contigs = [(name, place.strip.end) for name, place in places.items()]
             names = track_names(model.labels)
-            sink = open_tracks(asked.posteriors, form, names, contigs, comments, bins_of(places))
+            size = bins_of(places)
+            sink = open_tracks(asked.posteriors, form, names, contigs, comments, size or 1)
             stack.callback(sink.abort)
         total = sum(b - a for _, a, b in regions) or sum(place.strip.length for place in places.values())
-        found = results(model, places, regions, asked)
+        found = results(model, places, regions, asked, is_timed)
+        if sink is not None and size is None:
+            found = (spread(result, places[result.name]) for result in found)
         found = followed(found, sink, lambda n: report(n, total))
-        segments = (x for result in found for x in told(result, places[result.name], model, asked.least, census))
+        segments = (x for result in found for x in told(result, places[result.name], model, asked, census))
         if asked.calls:
-            write(segments, asked, source, comments)
+            write(segments, asked, comments)
         else:
             for _ in segments:
                 pass
@@ -99,7 +126,7 @@ def call(asked: Asked, say: Callable[[str], None], report: Callable[[int, int | 
     return {"segments": census.segments, "positions": census.positions, "model": path.stem}
 
 
-def sensible(asked: Asked, model: SignalModel, source: Source) -> Asked:
+def sensible(asked: Asked, model: SignalModel, is_timed: bool) -> Asked:
     """Return what is asked of signals, with what was left to be chosen; refuse what makes no sense there."""
     form = asked.form or ("csv" if asked.output is not None and asked.output.suffix == ".csv" else FORMS[0])
     unknown = set(asked.labels) - set(model.labels)
@@ -109,9 +136,9 @@ def sensible(asked: Asked, model: SignalModel, source: Source) -> Asked:
         raise UsageError(f"--labels: the model has no {', '.join(unknown)}; there are {', '.join(told_about(model))}")
     if asked.resume:
         raise UsageError("--resume is for models that find genes, and this one is of signals")
-    if asked.seconds and source.rate is None:
+    if asked.seconds and not is_timed:
         raise SemisegError(f"--unit: {asked.input} is not in time: only bases and samples are known")
-    if asked.settings.isolated and source.rate is not None:
+    if asked.settings.isolated and is_timed:
         raise UsageError("--isolated is for regions of chromosomes: cut the recording instead")
     return asked._replace(form=form, labels=asked.labels or told_about(model))
 
@@ -121,28 +148,74 @@ def told_about(model: SignalModel) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name, is_asked in zip(model.labels, model.asked, strict=True) if is_asked))
 
 
-def bins_of(places: dict[str, Place]) -> int:
-    """Return how many coordinates a position of tracks takes."""
-    scale = next(iter(places.values())).scale
-    return int(scale) if scale == int(scale) else 1
+def placed(strip: Strip, scale: float, source: Source) -> Place:
+    """Return a sequence with what its coordinates are; its own rate is that of its positions."""
+    return Place(strip, scale, source.rate if strip.rate is None else strip.rate * scale)
 
 
-def results(model: SignalModel, places: dict[str, Place], regions: list[Region], asked: Asked) -> Iterator[Result]:
+def bins_of(places: dict[str, Place]) -> int | None:
+    """Return how many coordinates a position of tracks takes, if that is a whole number and the same everywhere."""
+    scales = {place.scale for place in places.values()}
+    scale = min(scales, default=1)
+    return int(scale) if len(scales) < 2 and scale == int(scale) else None
+
+
+def spread(result: Result[Stretch], place: Place) -> Result[Stretch]:
+    """Return what is found with tracks that have a row a coordinate."""
+
+    def stretches() -> Iterator[Stretch]:
+        for x in result.stretches:
+            assert x.tracks is not None
+            first, last = place.coordinate(x.first), place.coordinate(x.last)
+            rows = ((np.arange(first, last) + 0.5) / place.scale).astype(int).clip(x.first, x.last - 1)
+            yield x._replace(first=first, last=last, tracks=x.tracks[rows - x.first])
+
+    return result._replace(stretches=stretches())
+
+
+def results(
+    model: SignalModel, places: dict[str, Place], regions: list[Region], asked: Asked, is_timed: bool
+) -> Iterator[Result[Stretch]]:
     """Yield what is found in every sequence, or in regions of them."""
     named = np.array([name in asked.labels for name in model.labels])
     wanted = Wanted(named, asked.posteriors is not None, asked.settings.accurate)
     if not regions:
-        for name, place in places.items():
-            yield Result(name, place.strip.end, segment(model, place.strip, wanted))
+        yield from every(model, places, wanted)
         return
-    within = segment_isolated if asked.settings.isolated else segment_region
     before: Region | None = None
     for region in regions:
-        strip, scale = places[region.name]
-        first, last = int(region.start // scale), min(strip.length, int(-(-region.end // scale)))
-        done = int(-(-before.end // scale)) if before is not None and before.name == region.name else 0
-        yield Result(region.name, strip.end, without(within(model, strip, (first, last), wanted), done))
+        place = places[region.name]
+        where = place.positions(region.start, region.end)
+        if asked.settings.isolated:
+            found = segment_isolated(model, place.strip, where, wanted)
+        elif is_timed:  # recordings are short, and scaled as a whole
+            found = within(segment(model, place.strip, wanted), where)
+        else:
+            found = segment_region(model, place.strip, where, wanted)
+        is_next = before is not None and before.name == region.name
+        done = place.positions(0, before.end)[1] if before is not None and is_next else 0
+        yield Result(region.name, place.strip.end, without(found, done))
         before = region
+
+
+def every(model: SignalModel, places: dict[str, Place], wanted: Wanted) -> Iterator[Result[Stretch]]:
+    """Yield what is found in every sequence; short ones are worked on side by side, ahead of what is used."""
+    workers = pool(role="sequences")
+    waiting: deque[tuple[str, int, Future[list[Stretch]]]] = deque()
+
+    def waited(most: int) -> Iterator[Result[Stretch]]:
+        while len(waiting) > most:
+            name, length, found = waiting.popleft()
+            yield Result(name, length, iter(found.result()))
+
+    for name, (strip, _, _) in places.items():
+        if strip.length > SHORT:
+            yield from waited(0)
+            yield Result(name, strip.end, segment(model, strip, wanted))
+            continue
+        waiting.append((name, strip.end, workers.submit(list, segment(model, strip, wanted))))
+        yield from waited(AHEAD)
+    yield from waited(0)
 
 
 def without(found: Iterator[Stretch], done: int) -> Iterator[Stretch]:
@@ -151,33 +224,33 @@ def without(found: Iterator[Stretch], done: int) -> Iterator[Stretch]:
         yield stretch._replace(calls=[call for call in stretch.calls if call.start >= done])
 
 
-def told(result: Result, place: Place, model: SignalModel, least: float, census: Census) -> Iterator[Segment]:
+def told(result: Result[Stretch], place: Place, model: SignalModel, asked: Asked, census: Census) -> Iterator[Segment]:
     """Yield the segments of a sequence in its coordinates."""
+    rate = place.rate if asked.seconds else None
     for stretch in result.stretches:
         census.positions += stretch.last - stretch.first
         for call in stretch.calls:
-            if call.certainty is None or call.certainty.segment >= least:
+            if call.certainty is None or call.certainty.segment >= asked.least:
                 census.segments += 1
-                yield placed(call, result.name, place, model)
+                yield at_home(call, result.name, place, model)._replace(rate=rate)
 
 
-def placed(call: Called, name: str, place: Place, model: SignalModel) -> Segment:
+def at_home(call: Called, name: str, place: Place, model: SignalModel) -> Segment:
     """Return a segment in the coordinates of its sequence."""
     at, sure = place.coordinate, call.certainty
     if sure is not None:
-        bounds = ((at(low), at(high)) for low, high in (sure.start_ci, sure.end_ci))
-        sure = sure._replace(**dict(zip(("start_ci", "end_ci"), bounds, strict=True)))
+        start, end = ((at(low), at(high)) for low, high in (sure.start_ci, sure.end_ci))
+        sure = sure._replace(start_ci=start, end_ci=end)
     return Segment(name, at(call.start), at(call.end), model.labels[call.label], model.colours[call.label], sure)
 
 
-def write(segments: Iterator[Segment], asked: Asked, source: Source, comments: list[str]) -> None:
+def write(segments: Iterator[Segment], asked: Asked, comments: list[str]) -> None:
     """Write segments; nothing stands under the output's name before all of them are there."""
-    rate = source.rate if asked.seconds else None
     first = next(segments, None)  # what is wrong with the input is often said before a stream is begun
     segments = segments if first is None else chain([first], segments)
-    with writing(asked.output, "bed" if asked.form != "csv" and rate is None else None) as stream:
+    with writing(asked.output, "bed" if asked.form != "csv" and not asked.seconds else None) as stream:
         if asked.form == "csv":
-            write_csv(segments, stream, comments, rate)
+            write_csv(segments, stream, comments)
         else:
             assert asked.form is not None
-            write_bed(bed_rows(segments, asked.form == "bed9", rate), stream, EXTRA[asked.form], comments)
+            write_bed(bed_rows(segments, asked.form == "bed9"), stream, EXTRA[asked.form], comments)

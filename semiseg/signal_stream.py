@@ -1,4 +1,4 @@
-"""Segments, and tracks of posteriors, of one sequence of a source that is read from left to right, or a region of it."""
+"""Segments, and tracks of posteriors, of a sequence that is read from left to right, or of a region of it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -76,9 +76,14 @@ def segment_region(model: SignalModel, strip: Strip, region: tuple[int, int], wa
     It reads on beyond the region until what is in it is certain, and begins so far left of it that nothing further
     left matters.
     """
+    start = flank(lambda a, b: between(model, strip, a, b), strip.length, region[0])
+    yield from within(stretches(model, blocks_from(model, strip, start), wanted, start, NEAR, NEAR, True), region)
+
+
+def within(found: Iterator[Stretch], region: tuple[int, int]) -> Iterator[Stretch]:
+    """Yield what overlaps a region, and tracks inside it, as far as that is needed."""
     first, last = region
-    start = flank(lambda a, b: between(model, strip, a, b), strip.length, first)
-    for x in stretches(model, blocks_from(model, strip, start), wanted, start, NEAR, NEAR, True):
+    for x in found:
         a, b = max(x.first, first), min(x.last, last)
         calls = [call for call in x.calls if call.start < last and call.end > first]
         inside = None if x.tracks is None else x.tracks[max(0, a - x.first) : max(0, b - x.first)]

@@ -13,12 +13,15 @@ QUEUED = 4  # batches that wait for a thread
 
 
 class Runs(NamedTuple):
-    """Some runs of one track in one contig, ascending, apart from each other in place or value, none of value 0."""
+    """Some runs of one track in one contig, ascending, apart from each other in place or value.
+
+    Posteriors come in thousandths and have no run of value 0; other values as they are, without what is not known.
+    """
 
     contig: str
     starts: NDArray[np.int64]  # (N,)
     ends: NDArray[np.int64]  # (N,)
-    thousandths: NDArray[np.uint16]  # (N,)
+    values: NDArray  # (N,) uint16 thousandths, or float32
 
 
 class RunFinder:
@@ -30,17 +33,17 @@ class RunFinder:
     def __init__(self, contig: str, bin_size: int = 1, length: int | None = None) -> None:
         self.contig, self.bin_size, self.length = contig, bin_size, length
         nothing = np.empty(0, np.int64)
-        self.open = Runs(contig, nothing, nothing, np.empty(0, np.uint16))  # one run or none
+        self.open = Runs(contig, nothing, nothing, np.empty(0))  # one run or none
 
-    def put(self, start: int, values: NDArray[np.uint16]) -> Runs:
+    def put(self, start: int, values: NDArray) -> Runs:
         """Take (n,) values, n > 0, that follow on from the last; return the runs that they close."""
         begins = np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1])))
         starts, found = start + begins, values[begins]
-        if len(self.open.starts) and self.open.thousandths[0] == found[0]:
+        if len(self.open.starts) and self.open.values[0] == found[0]:
             starts[0] = self.open.starts[0]
         else:
             starts = np.concatenate((self.open.starts, starts))
-            found = np.concatenate((self.open.thousandths, found))
+            found = np.concatenate((self.open.values.astype(found.dtype), found))
         end = np.array([start + len(values)])
         self.open = Runs(self.contig, starts[-1:], end, found[-1:])
         return self.some(starts[:-1], starts[1:], found[:-1])
@@ -49,9 +52,9 @@ class RunFinder:
         """Return the last run."""
         return self.some(*self.open[1:])
 
-    def some(self, starts: NDArray[np.int64], ends: NDArray[np.int64], found: NDArray[np.uint16]) -> Runs:
-        """Return those runs that are not 0."""
-        kept = found > 0
+    def some(self, starts: NDArray[np.int64], ends: NDArray[np.int64], found: NDArray) -> Runs:
+        """Return those runs that say something."""
+        kept = ~np.isnan(found) if found.dtype.kind == "f" else found > 0
         starts, ends = starts[kept] * self.bin_size, ends[kept] * self.bin_size
         return Runs(self.contig, starts, ends if self.length is None else ends.clip(max=self.length), found[kept])
 

@@ -21,6 +21,7 @@ class Segment(NamedTuple):
     label: str
     colour: str  # "r,g,b"
     certainty: Certainty | None
+    rate: float | None = None  # positions a second, where seconds are wanted
 
 
 def seconds(at: int, rate: float | None) -> str:
@@ -28,35 +29,33 @@ def seconds(at: int, rate: float | None) -> str:
     return str(at) if rate is None else f"{at / rate:.6f}".rstrip("0").rstrip(".")
 
 
-def cells(segment: Segment, rate: float | None) -> tuple[str, ...]:
+def cells(segment: Segment) -> tuple[str, ...]:
     """Return start, end and what is known about a segment."""
-    known = certainty_cells(segment.certainty)
+    rate, known = segment.rate, certainty_cells(segment.certainty)
     if rate is not None and segment.certainty is not None:
         bounds = (*segment.certainty.start_ci, *segment.certainty.end_ci)
         known = (*known[: -len(bounds)], *(seconds(at, rate) for at in bounds))
     return (seconds(segment.start, rate), seconds(segment.end, rate), *known)
 
 
-def bed_rows(segments: Iterable[Segment], is_drawn: bool, rate: float | None = None) -> Iterator[BedRow]:
+def bed_rows(segments: Iterable[Segment], is_drawn: bool) -> Iterator[BedRow]:
     """Yield a row a segment; `is_drawn`: with the columns that colour it."""
     for segment in segments:
-        start, end, *known = cells(segment, rate)
+        start, end, *known = cells(segment)
         posterior = None if segment.certainty is None else segment.certainty.segment
         drawn = (start, end, segment.colour) if is_drawn else ()
         yield BedRow(segment.sequence, start, end, segment.label, posterior, ".", (*drawn, *known))
 
 
-def write_csv(
-    segments: Iterable[Segment], stream: Writer, comments: Sequence[str] = (), rate: float | None = None
-) -> None:
+def write_csv(segments: Iterable[Segment], stream: Writer, comments: Sequence[str] = ()) -> None:
     """Write segments under comments and a header."""
-    for text in comments:
-        stream.write(comment(text))
+    for about in comments:
+        stream.write(comment(about))
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV)
     for segment in segments:
-        start, end, *known = cells(segment, rate)
+        start, end, *known = cells(segment)
         writer.writerow((segment.sequence, start, end, segment.label, *known))
         stream.write(text.getvalue())
         text.seek(0)

@@ -1,8 +1,10 @@
 """What a file of signals is, by its content and its name: a track store, binarised marks, other HDF5, a recording."""
 
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 from ..errors import SemisegError
 from ..signals import Source
@@ -11,6 +13,7 @@ from .files import open_bytes, reading
 from .hdf5 import SUFFIXES, is_hdf5
 from .track_file import open_tracks_file
 
+READER = "semiseg.formats.recordings"
 RECORDINGS = (".hea", ".edf", ".npy", ".npz", ".csv", ".tsv", ".wav")
 
 
@@ -36,11 +39,10 @@ def open_source(
                 raise SemisegError(f"{path}: binarised marks have no {'rate' if dataset is None else 'dataset'}")
             return binarised_source(path, marks, channels)
     if path.is_dir() or path.suffix.lower() in RECORDINGS:
-        if find_spec("semiseg.formats.recordings") is None:
+        if find_spec(READER) is None:
             raise SemisegError(f"{path}: recordings are not read yet")
-        from .recordings import open_recordings
-
-        return open_recordings(path, rate=rate, channels=channels, dataset=dataset)
+        found = import_module(READER).open_recordings(path, rate=rate, channels=channels, dataset=dataset)
+        return cast(Source, found)
     if is_fasta(path):
         raise SemisegError(f"{path}: FASTA, not signals: choose a --model that finds genes")
     raise SemisegError(
