@@ -15,7 +15,7 @@ from semiseg.bundled import DEFAULT
 if TYPE_CHECKING:
     import torch
 
-    from semiseg.calling import Asked
+    from semiseg.asked import Asked
 
 Command = Callable[..., Any]
 
@@ -25,13 +25,18 @@ def several(*decorators: Callable[[Command], Command]) -> Callable[[Command], Co
     return lambda command: reduce(lambda inner, one: one(inner), reversed(decorators), command)
 
 
-genome = several(
-    click.argument("genome", type=click.Path(path_type=Path, allow_dash=True)),
-    click.option(
-        "--model", default=DEFAULT, show_default=True, metavar="NAME|FILE",
-        help="A model that `semiseg models` lists, or a file that `semiseg train` wrote.",
-    ),
+model = click.option(
+    "--model", default=DEFAULT, show_default=True, metavar="NAME|FILE",
+    help="A model that `semiseg models` lists, or a file that `semiseg train` or `fit` wrote.",
 )  # fmt: skip
+genome = several(click.argument("input", metavar="GENOME", type=click.Path(path_type=Path, allow_dash=True)), model)
+data = several(
+    click.argument("input", type=click.Path(path_type=Path, allow_dash=True)),
+    model,
+    click.option("--dataset", metavar="NAME", help="Of an HDF5 file that is no track store."),
+    click.option("--rate", type=click.FloatRange(0, min_open=True), help="Samples a second, where the file has none."),
+    click.option("--channels", metavar="NAME,...", help="Tracks or channels to read, instead of all."),
+)
 regions = several(
     click.option(
         "-r", "--region", multiple=True, metavar="NAME[:FROM-TO]",
@@ -58,7 +63,7 @@ def decoding(command: Command) -> Command:
 
     @wraps(command)
     def whole(
-        genome: Path,
+        input: Path,
         model: str,
         region: tuple[str, ...],
         regions_bed: Path | None,
@@ -69,14 +74,18 @@ def decoding(command: Command) -> Command:
         quiet: bool,
         as_json: bool,
         log: Path | None,
+        dataset: str | None = None,
+        rate: float | None = None,
+        channels: str | None = None,
         **own: Any,
     ) -> None:
-        from semiseg.calling import Asked
+        from semiseg.asked import Asked, Reading
         from semiseg.genome import Settings
 
         shared = Asked(
-            genome, model, Settings(chosen_device(device, threads), isolated=isolated),
+            input, model, Settings(chosen_device(device, threads), isolated=isolated),
             regions=region, regions_bed=regions_bed, raw=raw, log=log, command=("semiseg", *sys.argv[1:]),
+            reading=Reading(dataset, rate, tuple(channels.split(",")) if channels else ()),
         )  # fmt: skip
         asked, work = command(shared, **own)
         run(asked, work, quiet, as_json)

@@ -8,7 +8,7 @@ import click
 from . import options
 
 if TYPE_CHECKING:
-    from semiseg.calling import Asked
+    from semiseg.asked import Asked
 
 
 def drawable(context: click.Context, option: click.Parameter, path: Path) -> Path:

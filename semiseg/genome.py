@@ -12,6 +12,7 @@ from .assembly import Stretch
 from .decode import decode_all, packed
 from .finder import Finder
 from .formats.sequences import Sequences
+from .gene_blocks import find_in_blocks
 from .gene_stream import find, find_in_region
 from .parts import Region
 
@@ -28,6 +29,7 @@ class Settings(NamedTuple):
     isolated: bool = False  # regions as if nothing lay around them
     accurate: bool = False  # what is expected to be right at most positions, and not the likeliest as a whole
     introns: bool = False  # with what is known about introns
+    batch: int | None = None  # positions that a GPU decodes at once; None: as many as it has memory for
 
     @property
     def wanted(self) -> dict[str, bool]:
@@ -90,7 +92,13 @@ def decode_genome(
         waiting.clear()
 
     def stream(name: str, pieces: Iterator[NDArray]) -> Iterator[Stretch]:
-        found = find(finder.model, name, pieces, settings.device, calibration, **settings.wanted)
+        if settings.device.type == "cuda" and not settings.accurate:
+            found = find_in_blocks(
+                finder.model, name, pieces, settings.device, calibration,
+                tracks=settings.tracks, introns=settings.introns, block=settings.batch,
+            )  # fmt: skip
+        else:
+            found = find(finder.model, name, pieces, settings.device, calibration, **settings.wanted)
         return map(census.found, found)
 
     held = 0

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import SemisegError
+from .formats.labels import read_segments
 from .formats.recordings import open_recordings
-from .formats.segments import read_segments
 from .gene_model import LawConfig
 from .intervals import Segment
 from .signal_grammar import SignalGrammar, grammar_of

@@ -1,89 +1,151 @@
-"""From the samples of one channel to the scores of a signal model, window by window, on the host."""
+"""Segments, and tracks of posteriors, of one sequence of a source that is read from left to right, or a region of it."""
 
-from collections.abc import Iterator
-from fractions import Fraction
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .encoder import STRIDE
-from .errors import SemisegError
+from .accuracy import most_accurate
+from .ahead import ahead
+from .assembly import certainties
+from .flanks import NEAR, flank
+from .genes import Certainty
 from .kernels import Potentials
-from .kernels.devices import moved
-from .resampling import LOBES, positions, ratio_of, resampled
-from .scaling import scale_of
-from .segment_stream import Block
-from .signal_model import SignalNet
-from .signal_windows import filled
-from .signals import Strip
+from .kernels.cpu.marginals import Part
+from .segment_stream import Block, Found, certain, views
+from .signals import SignalModel, Strip
 
-WINDOW = 1 << 14  # positions through the encoder at once, without what they share with their neighbours
-COARSEST, FINEST = 0.3, 40.0  # rates of recordings, in those of the model, that it can be asked about
+SHORT = 1 << 14  # positions of a sequence whose stages are not worth threads of their own
 
 
-def part_of(strip: Strip, rate: float | None, wanted: float | None) -> tuple[Strip, Fraction]:
-    """Return one channel as a model of a rate sees it, scaled, and how many samples a position takes."""
-    if strip.length == 0:
-        raise SemisegError(f"{strip.name}: the recording is empty")
-    if wanted is not None and rate is None:
-        raise SemisegError(f"{strip.name}: no sampling rate is known: give --rate")
-    if wanted is not None and not COARSEST <= (rate or 0) / wanted <= FINEST:
-        low, high = COARSEST * wanted, FINEST * wanted
-        raise SemisegError(f"{strip.name}: {rate:g} samples a second: the model knows {low:g} to {high:g}")
-    ratio = Fraction(1) if wanted is None else ratio_of(rate or 1.0, wanted)
+class Called(NamedTuple):
+    """A segment, in positions."""
 
-    def samples(first: int, last: int) -> NDArray:
-        return strip.read(first, last)[:, 0]
-
-    scale = scale_of(samples, strip.length, rate or 1.0)
-    if not scale.spread > 0:
-        raise SemisegError(f"{strip.name}: the channel is constant, or nothing in it is known: leave it out")
-    length = positions(strip.length, ratio)
-
-    def read(first: int, last: int) -> NDArray:
-        margin = int((LOBES + 2) * max(1, ratio)) + 2
-        low = max(0, int(first * ratio) - margin)
-        high = min(strip.length, int(last * ratio) + margin)
-        x, holes = filled(samples(low, high))
-        x = scale.apply(x)
-        out = resampled(lambda a, b: x[a - low : b - low], strip.length, ratio, first, last)
-        if holes is not None:
-            middle = np.minimum(((np.arange(first, last) + 0.5) * float(ratio)).astype(np.int64), strip.length - 1)
-            out = np.where(holes[middle - low], np.float32(np.nan), out)
-        return out[:, None]
-
-    return Strip(strip.name, length, read, strip.length, strip.channels, wanted), ratio
+    start: int
+    end: int
+    label: int
+    certainty: Certainty | None
 
 
-@torch.no_grad()
-def template(net: SignalNet) -> Potentials:
-    """Return the potentials of one position: laws and grammar, as a stream wants them."""
-    device = net.change.device
-    outputs = len(net.allowed) + 2 * len(net.config.names)
-    p = net.potentials(torch.zeros(1, outputs, 1, device=device), torch.zeros(1, 1, dtype=torch.bool, device=device))
-    return alone(moved(p, "cpu"))
+class Stretch(NamedTuple):
+    """What is certain about the next positions."""
+
+    first: int
+    last: int
+    calls: list[Called]  # those that end in it
+    tracks: NDArray | None  # (last - first, tracks)
+    complete: int = 0  # no segment that is told later begins left of it
 
 
-def alone(p: Potentials) -> Potentials:
-    """Return the potentials of a batch of one as those of a sequence."""
-    maps = tuple(b._replace(scores=b.scores[0]) for b in p.boundaries)
-    return p._replace(emissions=p.emissions[0], boundaries=maps)
+class Wanted(NamedTuple):
+    """What is asked for."""
+
+    asked: NDArray  # (C,) bool: labels whose segments are told
+    tracks: bool = False
+    accurate: bool = False  # the segments that are expected to have most positions right
 
 
-@torch.no_grad()
-def blocks(net: SignalNet, part: Strip, window: int = WINDOW) -> Iterator[Block]:
-    """Yield the scores of a channel's positions, from left to right.
+def concepts(labels: Sequence[str]) -> NDArray:
+    """Return (C,) numbers, the same for labels of one name."""
+    return np.array([labels.index(name) for name in labels])
 
-    What surrounds a window goes through the encoder with it, as far as it can be seen from there.
+
+def track_names(labels: Sequence[str]) -> list[str]:
+    """Return what the columns of tracks are: labels, and entropy in bits."""
+    return [*dict.fromkeys(labels), "entropy"]
+
+
+def tracks_of(gather: NDArray, part: Part) -> NDArray:
+    """Return (n, tracks) posteriors of a stretch; `gather` (C, names) sums labels of one name."""
+    labels = (part.position @ gather).clip(0, 1)
+    entropy = -np.where(labels > 0, labels * np.log2(np.where(labels > 0, labels, 1)), 0).sum(1, keepdims=True)
+    return np.concatenate([labels, entropy], 1).astype(np.float32)
+
+
+def segment(model: SignalModel, strip: Strip, wanted: Wanted) -> Iterator[Stretch]:
+    """Yield what is found in a sequence, as it becomes certain."""
+    return stretches(model, model.blocks(strip), wanted, 0, model.view, model.look, strip.length > SHORT)
+
+
+def segment_region(model: SignalModel, strip: Strip, region: tuple[int, int], wanted: Wanted) -> Iterator[Stretch]:
+    """Yield what `segment` gives of the whole there: segments that overlap the region, and tracks inside it.
+
+    It reads on beyond the region until what is in it is certain, and begins so far left of it that nothing further
+    left matters.
     """
-    reach, device = net.encoder.reach, net.change.device
-    for at in range(0, part.length, window):
-        end = min(at + window, part.length)
-        first = max(0, at - 1)  # an end is seen at the position before it
-        low, high = max(0, at - reach - STRIDE) // STRIDE * STRIDE, min(part.length, end + reach)
-        values = torch.from_numpy(part.read(low, high)[:, 0])[None].to(device)
-        seen = net.features(values)[..., first - low : end - low]
-        p = alone(moved(net.potentials(seen, values[:, first - low : end - low].isnan()), "cpu"))
-        rows = slice(at - first, end - first + (end == part.length))
-        yield Block(p.emissions[at - first :], tuple(b.scores[rows] for b in p.boundaries))
+    first, last = region
+    start = flank(lambda a, b: between(model, strip, a, b), strip.length, first)
+    for x in stretches(model, blocks_from(model, strip, start), wanted, start, NEAR, NEAR, True):
+        a, b = max(x.first, first), min(x.last, last)
+        calls = [call for call in x.calls if call.start < last and call.end > first]
+        inside = None if x.tracks is None else x.tracks[max(0, a - x.first) : max(0, b - x.first)]
+        yield Stretch(min(a, last), max(min(a, last), b), calls, inside)
+        if x.last >= last and x.complete >= last:
+            return
+
+
+def segment_isolated(model: SignalModel, strip: Strip, region: tuple[int, int], wanted: Wanted) -> Iterator[Stretch]:
+    """Yield what is found in a region as if nothing lay around it."""
+    part = part_of(strip, *region)
+    return stretches(model, model.blocks(part), wanted, region[0], model.view, model.look, part.length > SHORT)
+
+
+def stretches(
+    model: SignalModel, blocks: Iterator[Block], wanted: Wanted, start: int, view: int, look: int, threaded: bool
+) -> Iterator[Stretch]:
+    """Yield what is found in scores that begin at `start`."""
+    laws = model.template()._replace(origin=start)
+    beside: Callable[[Iterator], Iterator] = ahead if threaded else iter
+    cut = beside(views(beside(blocks), laws, wanted.asked, view, look))
+    if wanted.accurate:
+        shortest = torch.isfinite(laws.durations[1:]).double().argmax(0) + 1
+        cut = beside(most_accurate(cut, laws, wanted.asked, shortest.numpy()))
+    same = concepts(model.labels)
+    gather = (same[:, None] == np.unique(same)).astype(float)
+    for found in certain(cut, same, partial(tracks_of, gather) if wanted.tracks else None):
+        yield told(found, wanted.asked, start)
+
+
+def told(found: Found, asked: NDArray, start: int) -> Stretch:
+    """Return the segments that are asked about, with what is known about them, where they are."""
+    known = {} if found.calls is None else dict(certainties(found, None))
+    calls = []
+    for a, b, label in found.segments[asked[found.segments[:, 2]]].tolist():
+        sure = known.get(a)
+        if sure is not None and start:
+            low, high = ((x + start, y + start) for x, y in (sure.start_ci, sure.end_ci))
+            sure = sure._replace(start_ci=low, end_ci=high)
+        calls.append(Called(start + a, start + b, label, sure))
+    complete = int(found.segments[-1, 1]) if len(found.segments) else 0
+    return Stretch(start + found.first, start + found.last, calls, found.tracks, start + complete)
+
+
+def part_of(strip: Strip, first: int, last: int) -> Strip:
+    """Return a stretch of a sequence as a sequence of its own."""
+    return strip._replace(length=last - first, read=lambda a, b: strip.read(first + a, first + b))
+
+
+def blocks_from(model: SignalModel, strip: Strip, first: int) -> Iterator[Block]:
+    """Yield the scores of a sequence from a position on, as they are in the whole."""
+    low = max(0, first - model.reach)
+    before = first - low
+    for block in model.blocks(part_of(strip, low, strip.length)):
+        n = len(block.emissions)
+        if before < n:
+            yield Block(block.emissions[before:], tuple(x[before:] for x in block.scores))
+        before = max(0, before - n)
+
+
+def between(model: SignalModel, strip: Strip, first: int, last: int) -> Potentials:
+    """Return the potentials of a stretch of a sequence."""
+    low, high = max(0, first - model.reach), min(strip.length, last + model.reach + 1)
+    parts = list(model.blocks(part_of(strip, low, high)))
+    laws = model.template()
+    maps = []
+    for m, *rows in zip(laws.boundaries, *(x.scores for x in parts), strict=True):
+        maps.append(m._replace(scores=torch.cat(rows)[first - low : last - low + 1]))
+    emissions = torch.cat([x.emissions for x in parts])[first - low : last - low]
+    return laws._replace(emissions=emissions, boundaries=tuple(maps), origin=first)

@@ -20,7 +20,7 @@ from .segmenter import Segmenter
 from .signal_corpus import Corpus, gather, laws
 from .signal_grammar import changes
 from .signal_model import SignalConfig, SignalNet
-from .signal_stream import part_of
+from .signal_scoring import part_of
 from .signal_windows import Batch, draw
 from .signals import Strip
 from .trainer import Progress, train

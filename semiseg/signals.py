@@ -61,6 +61,7 @@ class SignalModel(Protocol):
     asked: NDArray[np.bool_]  # (C,) whether segments of a label are written, and told about
     look: int  # positions that the backward pass begins beyond a view
     view: int  # positions of a view
+    reach: int  # positions to either side of one that its scores look at
 
     def parts(self, source: Source) -> Iterator[tuple[Strip, float]]:
         """Yield what is decoded, each on its own, and how many of its coordinates one of the model's positions takes.

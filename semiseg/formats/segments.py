@@ -1,40 +1,64 @@
-"""Named segments from BED: labels to learn from, calls to be scored."""
+"""Rows of labelled segments, in positions of their file or in seconds: BED, and CSV."""
 
-from pathlib import Path
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from io import StringIO
+from typing import NamedTuple
 
-from ..errors import SemisegError
-from ..intervals import Segment
-from .files import describe, read_lines
+from ..genes import Certainty
+from .bed import CERTAINTY, BedRow, certainty_cells
+from .output import Writer, comment
 
-POSTERIORS = ("start_posterior", "end_posterior")
-
-
-def read_segments(path: Path) -> dict[str, list[Segment]]:
-    """Return the segments of every sequence, in order; posteriors of ends where the header names their columns."""
-    out: dict[str, list[Segment]] = {}
-    columns: dict[str, int] = {}
-    for number, line in enumerate(read_lines(path), start=1):
-        cells = line.decode(errors="replace").split("\t")
-        if cells[0].startswith("#"):
-            columns = {name: i for i, name in enumerate(cells) if name in POSTERIORS} or columns
-        if not line.strip() or cells[0].startswith(("#", "track", "browser")):
-            continue
-        where = f"{describe(path)}, line {number}"
-        if len(cells) < 4 or not (cells[1].isdecimal() and cells[2].isdecimal() and int(cells[1]) < int(cells[2])):
-            raise SemisegError(f"{where}: expected BED: sequence, start, end and name, separated by tabs")
-        believed = {name: posterior(cells, at, where) for name, at in columns.items()}
-        out.setdefault(cells[0], []).append(Segment(int(cells[1]), int(cells[2]), cells[3], **believed))
-    return {name: sorted(found, key=lambda s: (s.start, s.end)) for name, found in out.items()}
+CSV = ("sequence", "start", "end", "label", *CERTAINTY)
 
 
-def posterior(cells: list[str], at: int, where: str) -> float | None:
-    """Return the posterior in a column; None where it is empty."""
-    if at >= len(cells) or cells[at] in ("", "."):
-        return None
-    try:
-        value = float(cells[at])
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise SemisegError(f"{where}: column {at + 1}: expected a posterior from 0 to 1, got {cells[at]!r}")
-    return value
+class Segment(NamedTuple):
+    """A called segment of a chromosome or a recording."""
+
+    sequence: str
+    start: int
+    end: int
+    label: str
+    colour: str  # "r,g,b"
+    certainty: Certainty | None
+
+
+def seconds(at: int, rate: float | None) -> str:
+    """Return a position, in seconds where there is a rate: to a microsecond."""
+    return str(at) if rate is None else f"{at / rate:.6f}".rstrip("0").rstrip(".")
+
+
+def cells(segment: Segment, rate: float | None) -> tuple[str, ...]:
+    """Return start, end and what is known about a segment."""
+    known = certainty_cells(segment.certainty)
+    if rate is not None and segment.certainty is not None:
+        bounds = (*segment.certainty.start_ci, *segment.certainty.end_ci)
+        known = (*known[: -len(bounds)], *(seconds(at, rate) for at in bounds))
+    return (seconds(segment.start, rate), seconds(segment.end, rate), *known)
+
+
+def bed_rows(segments: Iterable[Segment], is_drawn: bool, rate: float | None = None) -> Iterator[BedRow]:
+    """Yield a row a segment; `is_drawn`: with the columns that colour it."""
+    for segment in segments:
+        start, end, *known = cells(segment, rate)
+        posterior = None if segment.certainty is None else segment.certainty.segment
+        drawn = (start, end, segment.colour) if is_drawn else ()
+        yield BedRow(segment.sequence, start, end, segment.label, posterior, ".", (*drawn, *known))
+
+
+def write_csv(
+    segments: Iterable[Segment], stream: Writer, comments: Sequence[str] = (), rate: float | None = None
+) -> None:
+    """Write segments under comments and a header."""
+    for text in comments:
+        stream.write(comment(text))
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV)
+    for segment in segments:
+        start, end, *known = cells(segment, rate)
+        writer.writerow((segment.sequence, start, end, segment.label, *known))
+        stream.write(text.getvalue())
+        text.seek(0)
+        text.truncate()
+    stream.write(text.getvalue())
