@@ -22,10 +22,10 @@ from .genome import Result
 from .parts import Region
 from .signal_models import load
 from .signal_stream import Called, Stretch, Wanted, segment, segment_isolated, segment_region, track_names
-from .signals import SignalModel, Source, Strip
+from .signals import Lenient, SignalModel, Source, Strip
 
 FORMS = ("bed9", "bed", "csv")
-MEANING = "score: posterior of exactly this segment; start_ and end_ columns: of its ends, 95 % credible intervals; in {}"
+MEANING = "score: posterior of exactly this segment; start_ and end_ columns: of its ends, 95 % credible intervals"
 
 
 class Place(NamedTuple):
@@ -70,7 +70,7 @@ def call(asked: Asked, say: Callable[[str], None], report: Callable[[int, int | 
     unit = "seconds" if asked.seconds else "samples" if source.rate is not None else "bases"
     comments = [
         f"semiseg {__version__}", *([f"command: {shlex.join(asked.command)}"] if asked.command else []),
-        f"model: {path.name}, sha256 {bundled.digest(path)}", MEANING.format(unit),
+        f"model: {path.name}, sha256 {bundled.digest(path)}", f"{model.meaning if isinstance(model, Lenient) else MEANING}; in {unit}",
     ]  # fmt: skip
     with ExitStack() as stack:
         sink = None
@@ -130,7 +130,7 @@ def bins_of(places: dict[str, Place]) -> int:
 def results(model: SignalModel, places: dict[str, Place], regions: list[Region], asked: Asked) -> Iterator[Result]:
     """Yield what is found in every sequence, or in regions of them."""
     named = np.array([name in asked.labels for name in model.labels])
-    wanted = Wanted(named, asked.posteriors is not None, asked.settings.accurate)
+    wanted = Wanted(named, asked.posteriors is not None, asked.settings.accurate, asked.raw)
     if not regions:
         for name, place in places.items():
             yield Result(name, place.strip.end, segment(model, place.strip, wanted))
@@ -156,18 +156,21 @@ def told(result: Result, place: Place, model: SignalModel, least: float, census:
     for stretch in result.stretches:
         census.positions += stretch.last - stretch.first
         for call in stretch.calls:
-            if call.certainty is None or call.certainty.segment >= least:
+            segment = placed(call, result.name, place, model)
+            if segment.posterior is None or segment.posterior >= least:
                 census.segments += 1
-                yield placed(call, result.name, place, model)
+                yield segment
 
 
 def placed(call: Called, name: str, place: Place, model: SignalModel) -> Segment:
     """Return a segment in the coordinates of its sequence."""
-    at, sure = place.coordinate, call.certainty
+    at, sure, posterior = place.coordinate, call.certainty, None
     if sure is not None:
         bounds = ((at(low), at(high)) for low, high in (sure.start_ci, sure.end_ci))
         sure = sure._replace(**dict(zip(("start_ci", "end_ci"), bounds, strict=True)))
-    return Segment(name, at(call.start), at(call.end), model.labels[call.label], model.colours[call.label], sure)
+        posterior = sure.label if isinstance(model, Lenient) else sure.segment
+    label, colour = model.labels[call.label], model.colours[call.label]
+    return Segment(name, at(call.start), at(call.end), label, colour, sure, posterior)
 
 
 def write(segments: Iterator[Segment], asked: Asked, source: Source, comments: list[str]) -> None:

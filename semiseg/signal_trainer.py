@@ -61,7 +61,7 @@ class Signals:
 
     def save(self, output: Path, model: SignalNet, about: dict[str, Any]) -> None:
         """Write a segmenter."""
-        segmenter.save(output, Segmenter(model, {}, about))
+        segmenter.save(output, Segmenter(model, self.near, {}, about))
 
     def finish(self, output: Path, device: torch.device | str) -> dict[str, Any]:
         """Calibrate the posteriors of ends of the best model on what was set aside, and write it again."""
@@ -76,7 +76,7 @@ class Signals:
                 right = np.array([j.right for j in agreement.judged if (j.name, j.side) == (name, side)])
                 if len(belief) >= calibration.LEAST:
                     fitted[f"{name} {key}"] = calibration.fit(belief, right)
-        segmenter.save(output, Segmenter(best.net.cpu(), fitted, about))
+        segmenter.save(output, Segmenter(best.net.cpu(), self.near, fitted, about))
         return about
 
 

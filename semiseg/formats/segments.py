@@ -21,6 +21,7 @@ class Segment(NamedTuple):
     label: str
     colour: str  # "r,g,b"
     certainty: Certainty | None
+    posterior: float | None = None  # that stands for it as its score
 
 
 def seconds(at: int, rate: float | None) -> str:
@@ -41,9 +42,8 @@ def bed_rows(segments: Iterable[Segment], is_drawn: bool, rate: float | None = N
     """Yield a row a segment; `is_drawn`: with the columns that colour it."""
     for segment in segments:
         start, end, *known = cells(segment, rate)
-        posterior = None if segment.certainty is None else segment.certainty.segment
         drawn = (start, end, segment.colour) if is_drawn else ()
-        yield BedRow(segment.sequence, start, end, segment.label, posterior, ".", (*drawn, *known))
+        yield BedRow(segment.sequence, start, end, segment.label, segment.posterior, ".", (*drawn, *known))
 
 
 def write_csv(
