@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @options.data
-@click.option("--format", "form", type=click.Choice(["bed", "bed9", "gff3", "csv"]), help="By default as OUTPUT's name says.")
+@click.option(
+    "--format", "form", type=click.Choice(["bed", "bed9", "gff3", "csv"]), help="By default as OUTPUT's name says."
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here; .gz is bgzipped, with an index.")
 @click.option(
     "--decoder", type=click.Choice(["viterbi", "mea"]), default="viterbi", show_default=True,
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
 @click.option(
     "--labels",
     metavar="NAME,...",
-    help="Rows: exon, intron, or kinds of exons: single, initial, internal, terminal; or some of a signal model's labels.",
+    help="Rows: exon, intron, or kinds of exons: single, initial, internal, terminal; or some labels of signals.",
 )
 @click.option("--unit", type=click.Choice(["s"]), help="Write seconds and not samples.")
-@click.option("--min-confidence", "least", type=click.FloatRange(0, 1), default=0.0, help="Leave out what is less sure.")
+@click.option(
+    "--min-confidence", "least", type=click.FloatRange(0, 1), default=0.0, help="Leave out what is less sure."
+)
 @click.option("--resume", is_flag=True, help="Go on where a run with --resume into the same OUTPUT was killed.")
 @options.decoding
 def command(

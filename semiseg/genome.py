@@ -42,7 +42,7 @@ class Result(NamedTuple):
 
     name: str
     length: int | None  # of the contig; None: not known before it has been read
-    stretches: Iterator[Stretch]
+    stretches: Iterator  # of genes, or of segments of signals
 
 
 class Census:

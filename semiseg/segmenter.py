@@ -34,8 +34,15 @@ class Segmenter(NamedTuple):
     calibration: dict[str, calibration.Calibration]  # of the posteriors of ends, by "<name> start" and "<name> end"
     about: dict[str, Any]
 
-    look = LOOK
-    view = VIEW
+    @property
+    def look(self) -> int:
+        """Positions that the backward pass begins beyond a view."""
+        return LOOK
+
+    @property
+    def view(self) -> int:
+        """Positions of a view."""
+        return VIEW
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -88,13 +95,11 @@ class Segmenter(NamedTuple):
 
     def believed(self, label: int, sure: Certainty) -> Certainty:
         """Return what is known about a segment with the posteriors of its ends calibrated."""
-        name, maps = self.labels[label], self.calibration
-        found = {}
-        for side in SIDES:
-            fitted = maps.get(f"{name} {side}")
-            if fitted is not None:
-                found[side] = float(fitted.apply(np.array(getattr(sure, side))))
-        return sure._replace(**found)
+        start, end = (self.calibration.get(f"{self.labels[label]} {side}") for side in SIDES)
+        return sure._replace(
+            start=sure.start if start is None else float(start.apply(np.array(sure.start))),
+            end=sure.end if end is None else float(end.apply(np.array(sure.end))),
+        )
 
 
 def save(path: Path, segmenter: Segmenter) -> None:

@@ -62,15 +62,16 @@ def call(asked: Asked, say: Callable[[str], None], report: Callable[[int, int | 
     """Write what is asked for and return a summary; `report` gets positions done, and how many there are."""
     path = bundled.find(asked.model)
     model, census = load(path), Census()
-    source = open_source(asked.input, **asked.reading._replace(channels=asked.reading.channels or None)._asdict())
+    source = open_source(asked.input, **asked.reading._asdict() | {"channels": asked.reading.channels or None})
     asked = sensible(asked, model, source)
     watched = source._replace(strips=tuple(map(census.watched, source.strips)))
     places = {strip.name: Place(strip, scale) for strip, scale in model.parts(watched)}
     regions = chosen(asked, lambda: {name: place.strip.end for name, place in places.items()})
     unit = "seconds" if asked.seconds else "samples" if source.rate is not None else "bases"
+    meaning = model.meaning if isinstance(model, Lenient) else MEANING
     comments = [
         f"semiseg {__version__}", *([f"command: {shlex.join(asked.command)}"] if asked.command else []),
-        f"model: {path.name}, sha256 {bundled.digest(path)}", f"{model.meaning if isinstance(model, Lenient) else MEANING}; in {unit}",
+        f"model: {path.name}, sha256 {bundled.digest(path)}", f"{meaning}; in {unit}",
     ]  # fmt: skip
     with ExitStack() as stack:
         sink = None
@@ -166,8 +167,8 @@ def placed(call: Called, name: str, place: Place, model: SignalModel) -> Segment
     """Return a segment in the coordinates of its sequence."""
     at, sure, posterior = place.coordinate, call.certainty, None
     if sure is not None:
-        bounds = ((at(low), at(high)) for low, high in (sure.start_ci, sure.end_ci))
-        sure = sure._replace(**dict(zip(("start_ci", "end_ci"), bounds, strict=True)))
+        (a, b), (c, d) = sure.start_ci, sure.end_ci
+        sure = sure._replace(start_ci=(at(a), at(b)), end_ci=(at(c), at(d)))
         posterior = sure.label if isinstance(model, Lenient) else sure.segment
     label, colour = model.labels[call.label], model.colours[call.label]
     return Segment(name, at(call.start), at(call.end), label, colour, sure, posterior)

@@ -42,7 +42,7 @@ def part_of(strip: Strip, rate: float | None, wanted: float | None) -> tuple[Str
     length = positions(strip.length, ratio)
 
     def read(first: int, last: int) -> NDArray:
-        margin = int((LOBES + 2) * max(1, ratio)) + 2
+        margin = int((LOBES + 2) * max(1.0, float(ratio))) + 2
         low = max(0, int(first * ratio) - margin)
         high = min(strip.length, int(last * ratio) + margin)
         x, holes = filled(samples(low, high))

@@ -1,4 +1,4 @@
-"""Segments, and tracks of posteriors, of one sequence of a source that is read from left to right, or a region of it."""
+"""Segments, and tracks of posteriors, of one sequence of a source read from left to right, or of a region of it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -128,7 +128,7 @@ def leniently(found: Found, slack: int, column: NDArray) -> Found:
     if found.calls is None:
         return found._replace(tracks=found.tracks[:, :-width])
     rows = found.segments[found.asked]
-    starts, stops = near(found.tracks[:, -width:], slack, *(rows[:, :2] - found.first).T, column[rows[:, 2]])
+    starts, stops = near(found.tracks[:, -width:], slack, rows - found.first, column[rows[:, 2]])
     calls = found.calls._replace(start=torch.from_numpy(starts), end=torch.from_numpy(stops))
     return found._replace(calls=calls, tracks=found.tracks[:, :-width])
 

@@ -5,6 +5,7 @@ are what the kernels count in; coordinates are what people read: bases of a trac
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -48,10 +49,15 @@ def alone(source: Source) -> Iterator[Strip]:
         for i, channel in enumerate(channels):
             yield strip._replace(
                 name=f"{strip.name}_{channel}" if len(channels) > 1 else strip.name,
-                read=lambda first, last, read=strip.read, i=i: read(first, last)[:, i : i + 1],
+                read=partial(column, strip.read, i),
                 channels=(channel,),
                 rate=strip.rate or source.rate,
             )
+
+
+def column(read: Callable[[int, int], NDArray], i: int, first: int, last: int) -> NDArray:
+    """Return (last - first, 1) values of one channel."""
+    return read(first, last)[:, i : i + 1]
 
 
 class SignalModel(Protocol):

@@ -52,13 +52,13 @@ def write_csv(
     """Write segments under comments and a header."""
     for text in comments:
         stream.write(comment(text))
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    held = StringIO()
+    writer = csv.writer(held, lineterminator="\n")
     writer.writerow(CSV)
     for segment in segments:
         start, end, *known = cells(segment, rate)
         writer.writerow((segment.sequence, start, end, segment.label, *known))
-        stream.write(text.getvalue())
-        text.seek(0)
-        text.truncate()
-    stream.write(text.getvalue())
+        stream.write(held.getvalue())
+        held.seek(0)
+        held.truncate()
+    stream.write(held.getvalue())
