@@ -51,12 +51,16 @@ def command(
         click.echo(text, err=True)
 
     with joined(device) as there, reporting(logs) as report:
-        shared = {"resume": resume, "device": there, "say": say, "report": report}
         if signals:
-            plan = recipe.read_signals(config)
-            known = signal_trainer.from_files(data, labels, output, plan, val, rate=rate, **shared)
+            known = signal_trainer.from_files(
+                data, labels, output, recipe.read_signals(config), val,
+                rate=rate, resume=resume, device=there, say=say, report=report,
+            )  # fmt: skip
         else:
-            known = gene_trainer.from_files(data, labels, output, recipe.read(config), val, start=start, **shared)
+            known = gene_trainer.from_files(
+                data, labels, output, recipe.read(config), val,
+                start=start, resume=resume, device=there, say=say, report=report,
+            )  # fmt: skip
     if known:
         figures = "  ".join(f"{name} {value:.4f}" for name, value in known.get("validation", {}).items())
         click.echo(f"{output}: {figures}", err=True)

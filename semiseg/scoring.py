@@ -36,8 +36,8 @@ def on_host(batch: Potentials) -> Potentials:
 
 def alone(p: Potentials) -> Potentials:
     """Return the potentials of a batch of one as those of a sequence."""
-    (sites,) = p.boundaries
-    return p._replace(emissions=p.emissions[0], boundaries=(sites._replace(scores=sites.scores[0]),))
+    maps = tuple(b._replace(scores=b.scores[0]) for b in p.boundaries)
+    return p._replace(emissions=p.emissions[0], boundaries=maps)
 
 
 def blocks(

@@ -36,13 +36,11 @@ from .signal_stream import (
     track_names,
     within,
 )
-from .signals import SignalModel, Source, Strip
+from .signals import Lenient, SignalModel, Source, Strip
 
 FORMS = ("bed9", "bed", "csv")
 AHEAD = 8  # short sequences that are worked on before they are used
-MEANING = (
-    "score: posterior of exactly this segment; start_ and end_ columns: of its ends, and 95 % credible intervals, in {}"
-)
+MEANING = "score: posterior of exactly this segment; start_ and end_ columns: of its ends, and 95 % credible intervals"
 
 
 class Place(NamedTuple):
@@ -92,9 +90,10 @@ def call(asked: Asked, say: Callable[[str], None], report: Callable[[int, int | 
     asked = sensible(asked, model, is_timed)
     regions = chosen(asked, lambda: {name: place.strip.end for name, place in places.items()})
     unit = "seconds" if asked.seconds else "samples" if is_timed else "bases"
+    meaning = model.meaning if isinstance(model, Lenient) else MEANING
     comments = [
         f"semiseg {__version__}", *([f"command: {shlex.join(asked.command)}"] if asked.command else []),
-        f"model: {path.name}, sha256 {bundled.digest(path)}", MEANING.format(unit),
+        f"model: {path.name}, sha256 {bundled.digest(path)}", f"{meaning}; in {unit}",
     ]  # fmt: skip
     with ExitStack() as stack:
         sink = None
@@ -178,7 +177,7 @@ def results(
 ) -> Iterator[Result[Stretch]]:
     """Yield what is found in every sequence, or in regions of them."""
     named = np.array([name in asked.labels for name in model.labels])
-    wanted = Wanted(named, asked.posteriors is not None, asked.settings.accurate)
+    wanted = Wanted(named, asked.posteriors is not None, asked.settings.accurate, asked.raw)
     if not regions:
         yield from every(model, places, wanted)
         return
@@ -230,18 +229,21 @@ def told(result: Result[Stretch], place: Place, model: SignalModel, asked: Asked
     for stretch in result.stretches:
         census.positions += stretch.last - stretch.first
         for call in stretch.calls:
-            if call.certainty is None or call.certainty.segment >= asked.least:
+            here = at_home(call, result.name, place, model)._replace(rate=rate)
+            if here.posterior is None or here.posterior >= asked.least:
                 census.segments += 1
-                yield at_home(call, result.name, place, model)._replace(rate=rate)
+                yield here
 
 
 def at_home(call: Called, name: str, place: Place, model: SignalModel) -> Segment:
     """Return a segment in the coordinates of its sequence."""
-    at, sure = place.coordinate, call.certainty
+    at, sure, posterior = place.coordinate, call.certainty, None
     if sure is not None:
-        start, end = ((at(low), at(high)) for low, high in (sure.start_ci, sure.end_ci))
-        sure = sure._replace(start_ci=start, end_ci=end)
-    return Segment(name, at(call.start), at(call.end), model.labels[call.label], model.colours[call.label], sure)
+        (a, b), (c, d) = sure.start_ci, sure.end_ci
+        sure = sure._replace(start_ci=(at(a), at(b)), end_ci=(at(c), at(d)))
+        posterior = sure.label if isinstance(model, Lenient) else sure.segment
+    label, colour = model.labels[call.label], model.colours[call.label]
+    return Segment(name, at(call.start), at(call.end), label, colour, sure, posterior=posterior)
 
 
 def write(segments: Iterator[Segment], asked: Asked, comments: list[str]) -> None:

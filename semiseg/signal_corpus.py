@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import SemisegError
-from .formats.labels import read_segments
+from .formats.labels import SILENT, read_segments
 from .formats.recordings import open_recordings
 from .gene_model import LawConfig
 from .intervals import Segment
@@ -18,7 +18,6 @@ from .signal_windows import Lead
 from .signals import Source, Strip, alone
 from .training import UNKNOWN
 
-SILENT = "."  # name of a stretch about which nothing is known
 FEW = 20  # lengths too few to say anything about a law
 NARROWEST = 0.1  # spread of the log of durations, at least
 NAMED = 3  # that a message lists

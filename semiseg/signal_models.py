@@ -9,7 +9,7 @@ from .errors import SemisegError
 from .model_file import read_kind
 from .signals import SignalModel
 
-MODULES = {"states": "semiseg.hsmm_model", "waves": "semiseg.wave_model"}  # each has load(path)
+MODULES = {"states": "semiseg.hsmm_model", "waves": "semiseg.segmenter"}  # each has load(path)
 
 
 def load(path: Path) -> SignalModel:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from .encoder import STRIDE
 from .errors import SemisegError
 from .kernels import Potentials
-from .kernels.devices import moved
 from .resampling import LOBES, positions, ratio_of, resampled
 from .scaling import scale_of
+from .scoring import on_host
 from .segment_stream import Block
 from .signal_model import SignalNet
 from .signal_windows import filled
@@ -42,7 +42,7 @@ def part_of(strip: Strip, rate: float | None, wanted: float | None) -> tuple[Str
     length = positions(strip.length, ratio)
 
     def read(first: int, last: int) -> NDArray:
-        margin = int((LOBES + 2) * max(1, ratio)) + 2
+        margin = int((LOBES + 2) * max(1.0, float(ratio))) + 2
         low = max(0, int(first * ratio) - margin)
         high = min(strip.length, int(last * ratio) + margin)
         x, holes = filled(samples(low, high))
@@ -61,14 +61,8 @@ def template(net: SignalNet) -> Potentials:
     """Return the potentials of one position: laws and grammar, as a stream wants them."""
     device = net.change.device
     outputs = len(net.allowed) + 2 * len(net.config.names)
-    p = net.potentials(torch.zeros(1, outputs, 1, device=device), torch.zeros(1, 1, dtype=torch.bool, device=device))
-    return alone(moved(p, "cpu"))
-
-
-def alone(p: Potentials) -> Potentials:
-    """Return the potentials of a batch of one as those of a sequence."""
-    maps = tuple(b._replace(scores=b.scores[0]) for b in p.boundaries)
-    return p._replace(emissions=p.emissions[0], boundaries=maps)
+    nothing, known = torch.zeros(1, outputs, 1, device=device), torch.zeros(1, 1, dtype=torch.bool, device=device)
+    return on_host(net.potentials(nothing, known))
 
 
 @torch.no_grad()
@@ -84,6 +78,6 @@ def blocks(net: SignalNet, part: Strip, window: int = WINDOW) -> Iterator[Block]
         low, high = max(0, at - reach - STRIDE) // STRIDE * STRIDE, min(part.length, end + reach)
         values = torch.from_numpy(part.read(low, high)[:, 0])[None].to(device)
         seen = net.features(values)[..., first - low : end - low]
-        p = alone(moved(net.potentials(seen, values[:, first - low : end - low].isnan()), "cpu"))
+        p = on_host(net.potentials(seen, values[:, first - low : end - low].isnan()))
         rows = slice(at - first, end - first + (end == part.length))
         yield Block(p.emissions[at - first :], tuple(b.scores[rows] for b in p.boundaries))

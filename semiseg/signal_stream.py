@@ -15,10 +15,12 @@ from .flanks import NEAR, flank
 from .genes import Certainty
 from .kernels import Potentials
 from .kernels.cpu.marginals import Part
+from .near_ends import ends_of, near
 from .segment_stream import Block, Found, certain, views
-from .signals import SignalModel, Strip
+from .signals import Lenient, SignalModel, Strip
 
 SHORT = 1 << 14  # positions of a sequence whose stages are not worth threads of their own
+ALIGNED = 1 << 6  # positions: a model that sees coarsely in places sees the same in a stretch that begins at a multiple
 
 
 class Called(NamedTuple):
@@ -46,6 +48,7 @@ class Wanted(NamedTuple):
     asked: NDArray  # (C,) bool: labels whose segments are told
     tracks: bool = False
     accurate: bool = False  # the segments that are expected to have most positions right
+    raw: bool = False  # without calibration
 
 
 def concepts(labels: Sequence[str]) -> NDArray:
@@ -109,9 +112,35 @@ def stretches(
         shortest = torch.isfinite(laws.durations[1:]).double().argmax(0) + 1
         cut = beside(most_accurate(cut, laws, wanted.asked, shortest.numpy()))
     same = concepts(model.labels)
-    gather = (same[:, None] == np.unique(same)).astype(float)
-    for found in certain(cut, same, partial(tracks_of, gather) if wanted.tracks else None):
-        yield told(found, wanted.asked, start)
+    names, column = np.unique(same, return_inverse=True)
+    gather = (same[:, None] == names).astype(float)
+    lenient = model if isinstance(model, Lenient) else None
+    asked = ([partial(tracks_of, gather)] if wanted.tracks else []) + ([partial(ends_of, gather)] if lenient else [])
+    reduce = (lambda part: np.concatenate([of(part) for of in asked], 1)) if asked else None
+    for found in certain(cut, same, reduce):
+        if lenient is not None:
+            found = leniently(found, lenient.slack, column)
+        stretch = told(found, wanted.asked, start)
+        if lenient is not None and not wanted.raw:
+            stretch = stretch._replace(calls=[calibrated(lenient, call) for call in stretch.calls])
+        yield stretch if wanted.tracks else stretch._replace(tracks=None)
+
+
+def leniently(found: Found, slack: int, column: NDArray) -> Found:
+    """Return what was found with posteriors of ends that lie near; the last columns of its tracks are of ends."""
+    assert found.tracks is not None
+    width = 2 * (int(column.max()) + 1)
+    if found.calls is None:
+        return found._replace(tracks=found.tracks[:, :-width])
+    rows = found.segments[found.asked]
+    starts, stops = near(found.tracks[:, -width:], slack, rows - found.first, column[rows[:, 2]])
+    calls = found.calls._replace(start=torch.from_numpy(starts), end=torch.from_numpy(stops))
+    return found._replace(calls=calls, tracks=found.tracks[:, :-width])
+
+
+def calibrated(model: Lenient, call: Called) -> Called:
+    """Return a call with what the model makes of its posteriors."""
+    return call if call.certainty is None else call._replace(certainty=model.believed(call.label, call.certainty))
 
 
 def told(found: Found, asked: NDArray, start: int) -> Stretch:
@@ -135,7 +164,7 @@ def part_of(strip: Strip, first: int, last: int) -> Strip:
 
 def blocks_from(model: SignalModel, strip: Strip, first: int) -> Iterator[Block]:
     """Yield the scores of a sequence from a position on, as they are in the whole."""
-    low = max(0, first - model.reach)
+    low = max(0, first - model.reach) // ALIGNED * ALIGNED
     before = first - low
     for block in model.blocks(part_of(strip, low, strip.length)):
         n = len(block.emissions)
@@ -146,7 +175,7 @@ def blocks_from(model: SignalModel, strip: Strip, first: int) -> Iterator[Block]
 
 def between(model: SignalModel, strip: Strip, first: int, last: int) -> Potentials:
     """Return the potentials of a stretch of a sequence."""
-    low, high = max(0, first - model.reach), min(strip.length, last + model.reach + 1)
+    low, high = max(0, first - model.reach) // ALIGNED * ALIGNED, min(strip.length, last + model.reach + 1)
     parts = list(model.blocks(part_of(strip, low, high)))
     laws = model.template()
     maps = []

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from .signal_corpus import Corpus, gather, laws
 from .signal_grammar import changes
 from .signal_model import SignalConfig, SignalNet
 from .signal_scoring import part_of
-from .signal_windows import Batch, draw
+from .signal_windows import Batch, draw, stretch
 from .signals import Strip
 from .trainer import Progress, train
 from .training import UNKNOWN, Recipe, settle_seeds
@@ -61,7 +62,7 @@ class Signals:
 
     def save(self, output: Path, model: SignalNet, about: dict[str, Any]) -> None:
         """Write a segmenter."""
-        segmenter.save(output, Segmenter(model, {}, about))
+        segmenter.save(output, Segmenter(model, self.near, {}, about))
 
     def finish(self, output: Path, device: torch.device | str) -> dict[str, Any]:
         """Calibrate the posteriors of ends of the best model on what was set aside, and write it again."""
@@ -76,7 +77,7 @@ class Signals:
                 right = np.array([j.right for j in agreement.judged if (j.name, j.side) == (name, side)])
                 if len(belief) >= calibration.LEAST:
                     fitted[f"{name} {key}"] = calibration.fit(belief, right)
-        segmenter.save(output, Segmenter(best.net.cpu(), fitted, about))
+        segmenter.save(output, Segmenter(best.net.cpu(), self.near, fitted, about))
         return about
 
 
@@ -95,7 +96,7 @@ def called(
     net.eval()
     groups = defaultdict(list)
     for lead in corpus.validation:
-        strip = Strip(lead.name, len(lead.values), lambda a, b, lead=lead: lead.values[a:b, None], len(lead.values))
+        strip = Strip(lead.name, len(lead.values), partial(stretch, lead.values[:, None]), len(lead.values))
         part, samples = part_of(strip, lead.rate, net.config.rate)
         groups[part.length, samples].append((lead.name, part.read(0, part.length)[:, 0]))
     out: dict[str, list[Segment]] = {}
@@ -124,6 +125,7 @@ def called(
 def ends_near(p: Any, reach: int) -> tuple[NDArray, NDArray]:
     """Return (B, T + 1, C) posteriors that a segment starts, and ends, within `reach` positions."""
     found = marginals(p, want=("start", "end"))
+    assert found.start is not None and found.end is not None
     return near_sums(found.start, reach), near_sums(found.end, reach)
 
 

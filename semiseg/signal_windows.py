@@ -1,5 +1,6 @@
 """Windows of recordings to learn from, with what is known about them."""
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -82,19 +83,19 @@ def window(
             break
     x, holes = filled(lead.values[at : at + span])
     known_rate = (rate or 1.0) * samples  # of the samples, as the model counts seconds
-    scale = scale_of(lambda a, b: x[a:b], span, known_rate)
+    scale = scale_of(partial(stretch, x), span, known_rate)
     x = scale.apply(x) if scale.spread > 0 else np.zeros_like(x)
     if rate is not None and rng.random() < augment.coarse:
         between = np.exp(rng.uniform(np.log(augment.lowest), np.log(augment.highest)))
         down = ratio_of(known_rate, between, FINEST)
-        x = resampled(lambda a, b, x=x: x[a:b], len(x), down, 0, positions(len(x), down))
+        x = resampled(partial(stretch, x), len(x), down, 0, positions(len(x), down))
         up = ratio / down
     else:
         up = ratio
     x = changed(x, rate * float(up) if rate else 1.0, augment, rng)
     n = min(length, positions(len(x), up))
     values = np.full(length, np.nan, np.float32)
-    values[:n] = resampled(lambda a, b: x[a:b], len(x), up, 0, n)
+    values[:n] = resampled(partial(stretch, x), len(x), up, 0, n)
     if holes is not None:
         middle = np.minimum(((np.arange(n) + 0.5) * samples).astype(np.int64), span - 1)
         values[:n][holes[middle]] = np.nan
@@ -104,6 +105,11 @@ def window(
     values[off] = np.nan
     labels[np.isnan(values)] = UNKNOWN
     return values, labels
+
+
+def stretch(x: NDArray, first: int, last: int) -> NDArray:
+    """Return a stretch of values."""
+    return x[first:last]
 
 
 def filled(x: NDArray) -> tuple[NDArray, NDArray | None]:

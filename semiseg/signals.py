@@ -5,11 +5,13 @@ are what the kernels count in; coordinates are what people read: bases of a trac
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .genes import Certainty
 from .kernels import Potentials
 from .segment_stream import Block
 
@@ -47,10 +49,15 @@ def alone(source: Source) -> Iterator[Strip]:
         for i, channel in enumerate(channels):
             yield strip._replace(
                 name=f"{strip.name}_{channel}" if len(channels) > 1 else strip.name,
-                read=lambda first, last, read=strip.read, i=i: read(first, last)[:, i : i + 1],
+                read=partial(column, strip.read, i),
                 channels=(channel,),
                 rate=strip.rate or source.rate,
             )
+
+
+def column(read: Callable[[int, int], NDArray], i: int, first: int, last: int) -> NDArray:
+    """Return (last - first, 1) values of one channel."""
+    return read(first, last)[:, i : i + 1]
 
 
 class SignalModel(Protocol):
@@ -74,3 +81,17 @@ class SignalModel(Protocol):
 
     def blocks(self, strip: Strip) -> Iterator[Block]:
         """Yield the scores of a strip's positions from left to right."""
+
+
+@runtime_checkable
+class Lenient(Protocol):
+    """A model of segments whose ends nobody knows to a position: a call is as good as where one of its kind is near.
+
+    The posteriors of ends are sums over what is near, and a segment's own is the mean of its label's over it.
+    """
+
+    slack: int  # positions to either side of a called end that are near
+    meaning: str  # of the posteriors, for headers
+
+    def believed(self, label: int, sure: Certainty) -> Certainty:
+        """Return what is known about a segment, calibrated."""

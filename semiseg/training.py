@@ -59,8 +59,13 @@ class Schedule(NamedTuple):
 class Known(Protocol):
     """Windows, and what is known about them."""
 
-    labels: Tensor  # (B, T) int64, in which UNKNOWN says nothing
-    path: Segments | None  # where one segmentation is all that is possible
+    @property
+    def labels(self) -> Tensor:
+        """(B, T) int64, in which UNKNOWN says nothing."""
+
+    @property
+    def path(self) -> Segments | None:
+        """Where one segmentation is all that is possible: that."""
 
     @property
     def inputs(self) -> tuple[Any, ...]:
@@ -102,13 +107,14 @@ class Loss(nn.Module):
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
+        self.says: Tensor = model.says
 
     def forward(self, batch: Known) -> Tensor:
         p = self.model(*batch.inputs)
         if batch.path is not None:
             known = path_score(p, batch.path)
         else:
-            wrong = ~self.model.says[batch.labels]
+            wrong = ~self.says[batch.labels]
             known = log_partition(p._replace(emissions=p.emissions.masked_fill(wrong, -torch.inf)))
         return (log_partition(p) - known).mean() / p.emissions.shape[1]
 

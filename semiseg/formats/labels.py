@@ -6,6 +6,7 @@ from ..errors import SemisegError
 from ..intervals import Segment
 from .files import describe, read_lines
 
+SILENT = "."  # name of a stretch about which nothing is known
 POSTERIORS = ("start_posterior", "end_posterior")
 
 

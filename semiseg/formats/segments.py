@@ -22,6 +22,7 @@ class Segment(NamedTuple):
     colour: str  # "r,g,b"
     certainty: Certainty | None
     rate: float | None = None  # positions a second, where seconds are wanted
+    posterior: float | None = None  # that stands for it as its score
 
 
 def seconds(at: int, rate: float | None) -> str:
@@ -42,22 +43,21 @@ def bed_rows(segments: Iterable[Segment], is_drawn: bool) -> Iterator[BedRow]:
     """Yield a row a segment; `is_drawn`: with the columns that colour it."""
     for segment in segments:
         start, end, *known = cells(segment)
-        posterior = None if segment.certainty is None else segment.certainty.segment
         drawn = (start, end, segment.colour) if is_drawn else ()
-        yield BedRow(segment.sequence, start, end, segment.label, posterior, ".", (*drawn, *known))
+        yield BedRow(segment.sequence, start, end, segment.label, segment.posterior, ".", (*drawn, *known))
 
 
 def write_csv(segments: Iterable[Segment], stream: Writer, comments: Sequence[str] = ()) -> None:
     """Write segments under comments and a header."""
     for about in comments:
         stream.write(comment(about))
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    held = StringIO()
+    writer = csv.writer(held, lineterminator="\n")
     writer.writerow(CSV)
     for segment in segments:
         start, end, *known = cells(segment)
         writer.writerow((segment.sequence, start, end, segment.label, *known))
-        stream.write(text.getvalue())
-        text.seek(0)
-        text.truncate()
-    stream.write(text.getvalue())
+        stream.write(held.getvalue())
+        held.seek(0)
+        held.truncate()
+    stream.write(held.getvalue())
