@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from .durations import tabulate
 from .emissions import Family, Values
-from .hsmm_durations import free_numbers, improve, means, shares
+from .hsmm_durations import free_numbers, means, shares
+from .hsmm_durations import improve as best_laws
 from .kernels import Potentials, Segments
 from .kernels.devices import moved
 
@@ -79,10 +80,10 @@ class Hsmm:
         """Return (B, n, C) log densities of (B, context + n, D) values."""
         return self.family.density(moved(self.emissions, x.device), x)
 
-    def improved(self, s: Statistics) -> None:
+    def improve(self, s: Statistics) -> None:
         """Take the parameters that are best for expected counts: the M step; it never lowers the likelihood."""
         C = self.states
-        improve(self.laws, s.durations, s.steps, s.first)
+        best_laws(self.laws, s.durations, s.steps, s.first)
         self.occupancy = shares(s.first[None], SELDOM / C)[0]
         self.changes = no_self(s.changes)
         self.emissions = self.family.update(s.emissions, self.emissions)

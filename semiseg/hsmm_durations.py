@@ -17,7 +17,8 @@ from .durations import FLATTEST, Free, Geometric, Table, family, tabulate
 from .errors import SemisegError
 
 LEAST = 1e-9  # share of a length, at least: what was not seen is unlikely, not impossible
-CLIMB = 12  # steps of L-BFGS
+HALVINGS = 60
+CLIMB = 4  # steps of L-BFGS: more follow in the next M step
 
 
 def make(name: str, states: int, longest: int) -> nn.ModuleList:
@@ -122,7 +123,7 @@ def shares(counts: Tensor, least: float, price: Tensor | None = None) -> Tensor:
     # below: one of the terms alone is 1; above: all are smaller than their share
     low = (torch.where(counts > 0, counts, -torch.inf) - price).amax(-1, keepdim=True).clamp(min=-1e300)
     high = torch.maximum(total / (1 - least * counts.shape[-1]), low) + 1e-300
-    for _ in range(100):
+    for _ in range(HALVINGS):
         x = (low + high) / 2
         p = torch.where(counts > 0, counts / (x + price).clamp(min=1e-300), 0).clamp(min=least)
         more = p.sum(-1, keepdim=True) > 1

@@ -11,7 +11,7 @@ M step follows at once. With one group that is EM as in the books; with many a p
 passes would, and what is kept is counts, not data.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -110,8 +110,8 @@ def log_likelihood(model: Hsmm, read: Reader, groups: Sequence[Group]) -> float:
     return total
 
 
-class Incremental:
-    """Counts of all groups as last seen, and their sum."""
+class Counts:
+    """Expected counts of all groups as last seen, and their sum."""
 
     def __init__(self) -> None:
         self.seen: dict[int, Statistics] = {}
@@ -126,15 +126,14 @@ class Incremental:
         return total
 
 
-def passes(
-    model: Hsmm, read: Reader, groups: Sequence[Group], order: np.random.Generator, counts: Incremental
-) -> Iterator[float]:
-    """Improve the model by passes over all groups, each in an order of its own; yield what a position's log
-    likelihood was in each, as the model stood when it saw it."""
-    while True:
-        seen = torch.zeros(2)
-        for g in order.permutation(len(groups)).tolist():
-            new = expected(model, read, groups[g])
-            model.improved(counts.replace(g, new))
-            seen = seen + new.seen
-        yield float(seen[0] / seen[1])
+def passed(model: Hsmm, read: Reader, groups: Sequence[Group], draw: np.random.Generator, counts: Counts) -> float:
+    """Improve a model by one pass over all groups, in a drawn order.
+
+    Return the log likelihood of a position, of each group as the model stood when it came to it.
+    """
+    seen = torch.zeros(2, dtype=torch.float64)
+    for g in draw.permutation(len(groups)).tolist():
+        new = expected(model, read, groups[g])
+        model.improve(counts.replace(g, new))
+        seen = seen + new.seen
+    return float(seen[0] / seen[1])

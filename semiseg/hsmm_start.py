@@ -20,7 +20,7 @@ from .hsmm_em import Group, Reader
 POINTS = 20_000  # that clusters are looked for among
 ROUNDS = 10  # of moving centres
 SURE = 0.8  # of a position's weight goes to its cluster, the rest anywhere: equals must not stay equals
-WIDTHS = (1, 4, 16, 64)
+WIDTHS = (4, 1, 16, 2, 64, 8)
 CLIMBS = 5  # first steps of the duration laws
 
 
