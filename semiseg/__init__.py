@@ -11,6 +11,7 @@ from .errors import SemisegError
 if TYPE_CHECKING:
     from .crf import SemiCRF
     from .demo import CalledSegment, segment_example
+    from .distributions import LinearChain, SemiMarkov
     from .kernels import (
         Boundary,
         InfeasibleError,
@@ -28,19 +29,23 @@ if TYPE_CHECKING:
         viterbi,
     )
     from .label_grammar import LabelGrammar
+    from .linear_chain import CRF
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CRF",
     "Boundary",
     "CalledSegment",
     "InfeasibleError",
     "LabelGrammar",
+    "LinearChain",
     "Marginals",
     "Potentials",
     "PotentialsError",
     "Segments",
     "SemiCRF",
+    "SemiMarkov",
     "SemisegError",
     "Viterbi",
     "cross_entropy",
@@ -54,9 +59,12 @@ __all__ = [
 ]
 
 _HOME = {
+    "CRF": "linear_chain",
     "CalledSegment": "demo",
     "LabelGrammar": "label_grammar",
+    "LinearChain": "distributions",
     "SemiCRF": "crf",
+    "SemiMarkov": "distributions",
     "segment_example": "demo",
 }  # kernels: all others
 

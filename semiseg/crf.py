@@ -26,7 +26,18 @@ Durations: TypeAlias = str | Callable[[Tensor], Tensor]
 Reduction: TypeAlias = Literal["sequence", "position", "sum", "none"]
 REDUCTIONS = ("sequence", "position", "sum", "none")
 # what a checkpoint must agree with, beyond the shapes of its tensors
-STORED = ("names", "longest", "hidden", "durations", "boundaries", "transitions_by_duration", "centring", "edges")
+STORED = (
+    "names",
+    "shortest",
+    "longest",
+    "endless",
+    "hidden",
+    "durations",
+    "boundaries",
+    "transitions_by_duration",
+    "centring",
+    "edges",
+)
 
 
 class Decoding(NamedTuple):
@@ -125,6 +136,7 @@ class SemiCRF(nn.Module):
         C = len(self.names)
         if grammar is not None and labels is not None and names_of(labels) not in (grammar.labels, names_of(C)):
             raise SemisegError(f"labels: expected those of the grammar, {', '.join(grammar.labels)}, got {labels!r}")
+        self.shortest = list(self.grammar.shortest)
         limits = zip(_each("max_duration", max_duration, C), self.grammar.longest, strict=True)
         self.longest = [K if limit is None else limit for K, limit in limits]
         tails = zip(_each("tail", tail, C), self.grammar.longest, strict=True)
@@ -135,7 +147,7 @@ class SemiCRF(nn.Module):
     def _add_laws(self, durations: list[Durations]) -> None:
         """Make one module for all labels whose laws are of one family and of the same limits."""
         groups: dict[Any, list[int]] = {}
-        for c, key in enumerate(zip(durations, self.longest, self.grammar.shortest, self.endless, strict=True)):
+        for c, key in enumerate(zip(durations, self.longest, self.shortest, self.endless, strict=True)):
             groups.setdefault(key, []).append(c)
         self.laws = nn.ModuleList()
         for (kind, longest, shortest, endless), columns in groups.items():
@@ -154,7 +166,7 @@ class SemiCRF(nn.Module):
 
     def _usual_lengths(self) -> Tensor:
         """Return (C,) lengths to begin with: midway between the shortest and the longest, in proportion."""
-        return (torch.tensor(self.grammar.shortest) * torch.tensor(self.longest)).double().sqrt()
+        return (torch.tensor(self.shortest) * torch.tensor(self.longest)).double().sqrt()
 
     @torch.no_grad()
     def _set_means(self, mean: Tensor) -> None:
@@ -259,7 +271,8 @@ class SemiCRF(nn.Module):
         """
         p = self.potentials(hidden, lengths, origin=origin)
         assert p.lengths is not None
-        each = log_partition(p) - self._known(p, target)
+        known = self._known(p, target)
+        each = log_partition(p) - known
         if self.focus:
             each = each * self._attention(p)
         reduction = reduction or self.reduction
@@ -280,17 +293,18 @@ class SemiCRF(nn.Module):
         lengths, rules, device = p.lengths.numpy(), self.rules, p.emissions.device
         T, C = p.emissions.shape[1:]
         if isinstance(target, Tensor):
-            labels = targets.read_labels(target, lengths, T, rules)
+            labels = targets.read_labels(target, lengths, T, C)
             path = targets.only_path(labels, lengths, rules)
         else:
-            path = targets.read_path(target, rules, lengths)
+            path = targets.read_path(target, self.names, lengths)
+            if rules.by_position:
+                labels = targets.painted(path, lengths)
+                path = targets.only_path(labels, lengths, rules)
         if path is not None and not bool((path.label == targets.UNKNOWN).any()):
             targets.check_rules(path, lengths, rules, p.origin)
             return path_score(p, moved(path, device))
         if path is None:
             wrong = targets.wrong_labels(labels, T, C)
-        elif rules.by_position:
-            wrong = targets.wrong_labels(targets.painted(path, lengths), T, C)
         elif rules.repeats:
             raise SemisegError("target: unknown stretches beside known segments need repeats=False")
         else:
@@ -346,10 +360,9 @@ class SemiCRF(nn.Module):
         """
         if isinstance(target, Tensor):
             sizes = np.full(len(target), target.shape[1]) if lengths is None else lengths.cpu().numpy()
-            labels = targets.read_labels(target, sizes, target.shape[1], self.rules)
-            path = path_of(labels, sizes, joined=not self.rules.by_position)
+            path = path_of(targets.read_labels(target, sizes, target.shape[1], len(self.names)), sizes)
         else:
-            path = targets.read_path(target, self.rules)
+            path = targets.read_path(target, self.names)
         size, label = (x[path.label != targets.UNKNOWN].numpy() for x in (path.end - path.start, path.label))
         C = len(self.names)
         count, total = np.bincount(label, minlength=C), np.bincount(label, size, C)

@@ -85,7 +85,7 @@ class Lognormal(Law):
 
     def weights(self) -> Tensor:
         k = self.lengths.double()
-        z = (k.log() - self.mean) / softplus(self.deviation)
+        z = (k.log() - self.mean.double()) / softplus(self.deviation.double())
         return -0.5 * z * z - k.log()
 
     def slope(self, weights: Tensor) -> Tensor:
@@ -93,11 +93,11 @@ class Lognormal(Law):
 
         Its slope at the end is another: where few lengths are explicit the family may still rise there.
         """
-        deviation = softplus(self.deviation)
-        z = (math.log(self.longest) - self.mean) / deviation
+        mean, deviation = self.mean.double(), softplus(self.deviation.double())
+        z = (math.log(self.longest) - mean) / deviation
         beyond = torch.special.log_ndtr(deviation - z) - torch.special.log_ndtr(-z)
-        mean = torch.exp(self.mean + deviation**2 / 2 + beyond) - self.longest
-        return torch.log1p(-1 / mean.clamp(min=SHORTEST_TAIL)).clamp(max=FLATTEST)
+        longer = torch.exp(mean + deviation**2 / 2 + beyond) - self.longest
+        return torch.log1p(-1 / longer.clamp(min=SHORTEST_TAIL)).clamp(max=FLATTEST)
 
     def around(self, mean: Tensor) -> None:
         self.mean.data.copy_(mean.log() - softplus(self.deviation) ** 2 / 2)
@@ -113,7 +113,7 @@ class Gamma(Law):
 
     def weights(self) -> Tensor:
         k = self.lengths.double()
-        return (softplus(self.shape) - 1) * k.log() - k * torch.exp(-self.scale)
+        return (softplus(self.shape.double()) - 1) * k.log() - k * torch.exp(-self.scale.double())
 
     def around(self, mean: Tensor) -> None:
         self.scale.data.copy_((mean / softplus(self.shape)).log())
@@ -128,8 +128,9 @@ class NegativeBinomial(Law):
         self.stay = self.parameter(math.log(mean / size))  # logit of going on
 
     def weights(self) -> Tensor:
-        r, k = softplus(self.size), self.lengths.double() - 1
-        return torch.lgamma(k + r) - torch.lgamma(r) - torch.lgamma(k + 1) + k * nn.functional.logsigmoid(self.stay)
+        r, k = softplus(self.size.double()), self.lengths.double() - 1
+        going = nn.functional.logsigmoid(self.stay.double())
+        return torch.lgamma(k + r) - torch.lgamma(r) - torch.lgamma(k + 1) + k * going
 
     def around(self, mean: Tensor) -> None:
         self.stay.data.copy_(((mean - 1).clamp(min=NEAR) / softplus(self.size)).log())
@@ -143,10 +144,10 @@ class Geometric(Law):
         self.stay = self.parameter(math.log(mean - 1))  # logit of going on
 
     def weights(self) -> Tensor:
-        return self.lengths.double() * nn.functional.logsigmoid(self.stay)
+        return self.lengths.double() * nn.functional.logsigmoid(self.stay.double())
 
     def slope(self, weights: Tensor) -> Tensor:
-        return nn.functional.logsigmoid(self.stay).clamp(max=FLATTEST)
+        return nn.functional.logsigmoid(self.stay.double()).clamp(max=FLATTEST)
 
     def around(self, mean: Tensor) -> None:
         self.stay.data.copy_((mean - 1).clamp(min=NEAR).log())
@@ -161,7 +162,7 @@ class Poisson(Law):
 
     def weights(self) -> Tensor:
         k = self.lengths.double()
-        return (k - 1) * self.rate - torch.lgamma(k)
+        return (k - 1) * self.rate.double() - torch.lgamma(k)
 
     def around(self, mean: Tensor) -> None:
         self.rate.data.copy_((mean - 1).clamp(min=NEAR).log())
@@ -179,7 +180,7 @@ class Spline(Law):
         at = log_k / math.log(max(2, self.longest)) * (len(self.heights) - 1)
         left = at.floor().long().clamp(max=len(self.heights) - 2)  # the knot before each length
         share = at - left  # of the knot behind it
-        before, behind = (self.heights[knot.flatten()] for knot in (left, left + 1))
+        before, behind = (self.heights.double()[knot.flatten()] for knot in (left, left + 1))
         return before * (1 - share) + behind * share - log_k
 
     def around(self, mean: Tensor) -> None:
@@ -198,7 +199,7 @@ class Decaying(Law):
 
     def slope(self, weights: Tensor) -> Tensor:
         assert self.decay is not None
-        return (-softplus(self.decay)).clamp(max=FLATTEST)
+        return (-softplus(self.decay.double())).clamp(max=FLATTEST)
 
     def around(self, mean: Tensor) -> None:
         if self.decay is not None:

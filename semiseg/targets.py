@@ -34,17 +34,17 @@ class Rules(NamedTuple):
     repeats: bool  # some label may follow itself
 
 
-def read_path(target: Segments | Listed, rules: Rules, lengths: NDArray | None = None) -> Segments:
+def read_path(target: Segments | Listed, names: tuple[str, ...], lengths: NDArray | None = None) -> Segments:
     """Return segments that tile every item; the label of an unknown stretch is UNKNOWN."""
-    path = target if isinstance(target, Segments) else _table(target, rules.grammar.labels)
+    path = target if isinstance(target, Segments) else _table(target, names)
     path = Segments(*(x.detach().cpu().long() for x in path))
     if lengths is None:
         lengths = ends_of(path)
     elif not isinstance(target, Segments) and len(target) != len(lengths):
         raise SemisegError(f"target: expected segments of {len(lengths)} items, got {len(target)}")
     check_tiling(path, lengths)
-    check_labels(path, rules)
-    return path_of(painted(path, lengths), lengths, joined=False) if rules.by_position else path
+    check_labels(path, len(names))
+    return path
 
 
 def ends_of(path: Segments) -> NDArray:
@@ -89,6 +89,8 @@ def _table(target: Listed, names: tuple[str, ...]) -> Segments:
     index = {name: c for c, name in enumerate(names)}
     rows = []
     for item, segments in enumerate(target):
+        if not isinstance(segments, Sequence) or isinstance(segments, str):
+            raise SemisegError(f"target: item {item}: expected a list of segments, got {segments!r}")
         for number, segment in enumerate(segments):
             where = f"target: item {item}, segment {number}"
             try:
@@ -131,9 +133,8 @@ def check_tiling(path: Segments, lengths: NDArray) -> None:
             )
 
 
-def check_labels(path: Segments, rules: Rules) -> None:
+def check_labels(path: Segments, C: int) -> None:
     """Raise at the first label that there is none of."""
-    C = len(rules.grammar.labels)
     bad = (path.label != UNKNOWN) & ((path.label < 0) | (path.label >= C))
     if bool(bad.any()):
         i = int(bad.int().argmax())
@@ -143,9 +144,9 @@ def check_labels(path: Segments, rules: Rules) -> None:
         )
 
 
-def read_labels(target: Tensor, lengths: NDArray, size: int, rules: Rules) -> NDArray:
+def read_labels(target: Tensor, lengths: NDArray, size: int, C: int) -> NDArray:
     """Return (B, T) labels of positions, UNKNOWN where nothing is known or nothing is."""
-    B, C = len(lengths), len(rules.grammar.labels)
+    B = len(lengths)
     if target.is_floating_point() or target.dtype == torch.bool:
         raise SemisegError(f"target: expected integer labels, got {target.dtype}")
     if tuple(target.shape) != (B, size):

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from semiseg import kernels
+from semiseg import SemiCRF, kernels
 from semiseg.kernels.potentials import Potentials
 
 
@@ -30,4 +30,23 @@ def replica(rank, store, out):
     wrapped(x[2 * rank : 2 * rank + 2]).backward()
     if rank == 0:
         torch.save([p.grad for p in head.parameters()], out)
+    torch.distributed.destroy_process_group()
+
+
+def whole_batch():
+    """A layer, and what both processes share."""
+    torch.manual_seed(0)
+    labels = torch.arange(20).expand(4, -1) // torch.tensor([[5], [7], [8], [20]])
+    return SemiCRF(4, 6, 5, boundaries=True), torch.randn(4, 20, 5), labels
+
+
+def layer_replica(rank, store, out):
+    """Take the gradients of a layer wrapped on its own on half of a batch; rank 0 writes them down."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    crf, hidden, labels = whole_batch()
+    half = slice(2 * rank, 2 * rank + 2)
+    wrapped = nn.parallel.DistributedDataParallel(crf)
+    wrapped(hidden[half], labels[half]).backward()
+    if rank == 0:
+        torch.save([p.grad for p in crf.parameters()], out)
     torch.distributed.destroy_process_group()

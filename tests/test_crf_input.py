@@ -1,0 +1,159 @@
+"""What the layer cannot use: one line that names the argument, the item, the segment and the rule."""
+
+import pytest
+import torch
+
+from semiseg import LabelGrammar, SemiCRF, SemisegError
+from semiseg.kernels import Segments
+
+GRAMMAR = """
+period = 3
+[labels.gene]
+then = { gap = { phases = [0] } }
+shortest = 3
+last = false
+[labels.gap]
+then = ["gene"]
+first = false
+longest = 4
+"""
+WHOLE = [[(0, 3, "gene"), (3, 6, "gap")]]
+
+
+def layer(**options):
+    return SemiCRF(**{"labels": 3, "max_duration": 5, "hidden": 4, **options})
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (torch.tensor([[0, 1, 3, 0, 0, 0]]), r"labels in 0\.\.2 or -1 for unknown, got 3 at item 0, position 2"),
+        (torch.tensor([[0, 1, -2, 0, 0, 0]]), "got -2 at item 0, position 2"),
+        (torch.zeros(1, 7).long(), r"target: expected labels \(1, 6\), got \(1, 7\)"),
+        (torch.zeros(1, 6), r"target: expected integer labels, got torch.float32"),
+        ([[(0, 2, 0), (2, 6, 3)]], r"target: item 0, segment 1: expected a label in 0\.\.2, got 3"),
+        ([[(0, 2, 0), (2, 6, "beat")]], "target: item 0, segment 1: expected a label of 0, 1, 2, got 'beat'"),
+        ([[(0, 3, 0), (2, 6, 1)]], "target: item 0: segments 0 and 1 overlap, 2 to 3"),
+        ([[(0, 2, 0), (4, 6, 1)]], "target: item 0: segments 0 and 1 leave a gap, 2 to 4"),
+        ([[(1, 6, 0)]], "target: item 0, segment 0: expected to start at 0, got 1"),
+        ([[(0, 5, 0)]], "target: item 0, segment 0: expected to end at 6, its length, got 5"),
+        ([[(0, 7, 0)]], "target: item 0, segment 0: expected to end at 6, its length, got 7"),
+        ([[(0, 3, 0), (3, 3, 1), (3, 6, 0)]], "target: item 0, segment 1: expected start < end, got 3 and 3"),
+        ([[]], "target: item 0: expected segments from 0 to 6, got none"),
+        ([[(0, 6, 0)], [(0, 6, 0)]], "target: expected segments of 1 items, got 2"),
+        ([[(0, 6)]], r"target: item 0, segment 0: expected \(start, end, label\), got \(0, 6\)"),
+        ([0], "target: item 0: expected a list of segments, got 0"),
+        (None, "target: expected labels .* or a list of .* for each item, got NoneType"),
+        (Segments(*torch.tensor([[0, 0, 6, 5]]).T), r"segment 0: expected a label in 0\.\.2, got 5"),
+        (Segments(*torch.tensor([[1, 0, 6, 0]]).T), r"target: expected items 0\.\.0, got 1"),
+        (Segments(*torch.tensor([[0, 3, 6, 0], [0, 0, 3, 1]]).T), "target: item 0, segment 0: expected to start at 0"),
+        ([[(0, 3, 1), (3, 6, 1)]], r"item 0, segment 1, \(3, 6, '1'\): '1' may not follow '1'$"),
+    ],
+)
+def test_targets(target, message):
+    with pytest.raises(SemisegError, match=message):
+        layer().loss(torch.zeros(1, 6, 4), target)
+
+
+@pytest.mark.parametrize(
+    ("target", "origin", "message"),
+    [
+        ([[(0, 2, 0), (2, 6, 1)]], 0, "'gene'.: 2 positions, but the shortest 'gene' has 3$"),
+        ([[(0, 1, 0), (1, 6, 1)]], 2, "'gene'.: 1 positions, but the shortest 'gene' has 3$"),
+        ([[(0, 6, 1)]], 0, "'gap'.: 6 positions, but the longest 'gap' has 4 by the grammar$"),
+        ([[(0, 2, 1), (2, 6, 0)]], 0, "'gap'.: 'gap' may not open a sequence$"),
+        ([[(0, 6, 0)]], 0, "'gene'.: 'gene' may not close a sequence$"),
+        ([[(0, 4, 0), (4, 6, 1)]], 0, "'gap' may not follow 'gene' at 4, which is 1 modulo 3: only at 0$"),
+        ([[(0, 3, 0), (3, 6, 1)]], 1, "'gap' may not follow 'gene' at 4, which is 1 modulo 3: only at 0$"),
+    ],
+)
+def test_rules(target, origin, message):
+    crf = layer(labels=None, grammar=LabelGrammar.parse(GRAMMAR), max_duration=10)
+    crf.loss(torch.zeros(1, 6, 4), WHOLE)
+    with pytest.raises(SemisegError, match=message):
+        crf.loss(torch.zeros(1, 6, 4), target, origin=origin)
+
+
+def test_partial_labels_that_nothing_fits():
+    crf = layer(labels=None, grammar=LabelGrammar.parse(GRAMMAR))
+    with pytest.raises(SemisegError, match="target: item 1: no segmentation that the rules allow agrees with it"):
+        crf.loss(torch.zeros(2, 6, 4), torch.tensor([[-1] * 6, [-1, 1, 1, 0, 1, -1]]))
+
+
+def test_durations_over_the_longest():
+    crf, hidden = layer(tail=False), torch.zeros(1, 20, 4)
+    with pytest.raises(
+        SemisegError, match=r"7 positions, but the longest '1' has 5: choose a larger max_duration, or tail"
+    ):
+        crf.loss(hidden, [[(0, 4, 0), (4, 11, 1), (11, 16, 2), (16, 20, 0)]])
+    with pytest.raises(SemisegError, match=r"item 0, segment 0, \(0, 10, '0'\): 10 positions"):
+        crf.loss(hidden, torch.arange(20)[None] // 10)
+    assert bool(layer().loss(hidden, torch.arange(20)[None] // 10).isfinite())
+    # cut by the ends of a sequence, segments may look shorter than they are
+    crf = layer(labels=None, grammar=LabelGrammar.parse("[labels.a]\nshortest = 4\n[labels.b]"), edges="censored")
+    assert bool(crf.loss(torch.zeros(1, 6, 4), [[(0, 1, 0), (1, 3, 1), (3, 6, 0)]]).isfinite())
+    with pytest.raises(SemisegError, match=r"segment 1, .*: 2 positions, but the shortest 'a' has 4"):
+        crf.loss(torch.zeros(1, 6, 4), [[(0, 1, 1), (1, 3, 0), (3, 6, 1)]])
+
+
+@pytest.mark.parametrize(
+    ("hidden", "lengths", "message"),
+    [
+        (torch.zeros(2, 6, 5), None, r"hidden: expected states \(B, T, 4\), got \(2, 6, 5\)"),
+        (torch.zeros(6, 4), None, r"hidden: expected states \(B, T, 4\), got \(6, 4\)"),
+        (torch.zeros(2, 0, 4), None, r"hidden: expected states \(B, T, 4\), got \(2, 0, 4\)"),
+        (torch.zeros(2, 6, 4).long(), None, "hidden: expected a floating dtype, got torch.int64"),
+        (torch.zeros(2, 6, 4), torch.tensor([6]), r"lengths: expected 2 integers, one an item, got \(1,\)"),
+        (torch.zeros(2, 6, 4), torch.tensor([6.0, 5.0]), "lengths: expected 2 integers, one an item"),
+        (torch.zeros(2, 6, 4), torch.tensor([6, 7]), r"lengths: expected 1\.\.6, got 7 for item 1"),
+        (torch.zeros(2, 6, 4), torch.tensor([0, 6]), r"lengths: expected 1\.\.6, got 0 for item 0"),
+    ],
+)
+def test_states(hidden, lengths, message):
+    for call in (layer().decode, layer().marginals):
+        with pytest.raises(SemisegError, match=message):
+            call(hidden, lengths)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_what_the_encoder_gives_is_no_number(value):
+    hidden = torch.zeros(2, 6, 4)
+    hidden[1, 3, 2] = value
+    with pytest.raises(SemisegError, match=f"hidden: expected finite states, got {value} at item 1, position 3"):
+        layer().loss(hidden, torch.zeros(2, 6).long())
+    layer().loss(hidden, torch.zeros(2, 6).long(), torch.tensor([6, 3]))  # behind an end it is padding
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": 0}, "labels: expected a number >= 1 or different names, got 0"),
+        ({"labels": ["a", "a"]}, "labels: expected a number >= 1 or different names, got"),
+        ({"labels": None}, "labels: expected a number >= 1 or different names, got None"),
+        ({"durations": "weibull"}, "durations: expected one of lognormal, .*, got 'weibull'"),
+        ({"durations": 3}, "durations: expected a family or a function of lengths, got int"),
+        ({"durations": ["free", "gamma"]}, "durations: expected one value or 3, one a label, got 2"),
+        ({"max_duration": [3, 4]}, "max_duration: expected one value or 3, one a label, got 2"),
+        ({"max_duration": 1}, "durations: expected 1 <= shortest < longest, got 1 and 1"),
+        (
+            {"max_duration": 0, "tail": False},
+            "durations: expected 1 <= shortest <= longest without a tail, got 1 and 0",
+        ),
+        ({"centring": "mean"}, "centring: expected None or 'per-sequence' or 'running', got 'mean'"),
+        ({"edges": "open"}, "edges: expected 'exact' or 'censored', got 'open'"),
+        ({"reduction": "token"}, "reduction: expected 'sequence' or .*, got 'token'"),
+        ({"hidden": None, "boundaries": True}, "boundaries: expected hidden, the width of the states"),
+        (
+            {"edges": "censored", "transitions_by_duration": True},
+            "edges: expected 'exact' with transitions_by_duration",
+        ),
+        ({"grammar": LabelGrammar.parse(GRAMMAR)}, "labels: expected those of the grammar, gene, gap, got 3"),
+        (
+            {"labels": None, "grammar": LabelGrammar.parse(GRAMMAR), "transitions_by_duration": True},
+            "transitions_by_duration: expected a grammar without a period",
+        ),
+    ],
+)
+def test_layers(options, message):
+    with pytest.raises(SemisegError, match=message):
+        layer(**options)
