@@ -23,7 +23,7 @@ SURE = 1e-12  # what an interval must lack before it is ruled out
 class Side(NamedTuple):
     """The live sources of every label in one panel, in one direction, the earliest first; own position 0 is its start.
 
-    Of n + C columns label c has the first `count[c]`: those of the state at the panel's start, then the panel's.
+    Of n + C columns label c has the first `alive[c]`: those of the state at the panel's start, then the panel's.
     """
 
     begin: int  # own position of the panel's first boundary
@@ -31,7 +31,7 @@ class Side(NamedTuple):
     at: NDArray  # (C, .) int64: sources, relative to `begin`
     g: NDArray  # (C, .) score at the source, less the emissions since the panel's first boundary
     bound: NDArray  # (C, .) upper bound of the log posterior of all that begins there
-    count: NDArray  # (C,) int64
+    alive: NDArray  # (C,) int64
     folded: NDArray  # (C, p) what is older than the state's ring; row i stands for source i - K - p
     S: NDArray  # (N, C) those emissions, at the boundaries that were asked for
     low: NDArray  # (N, C) int64: the oldest source that no cut has closed
@@ -235,7 +235,7 @@ def place(model, labels, side, k, b, masses, share, law, rest):
                 reach = _add(law, reach, min(j, end - 1) if side.closed else j, share[i] * masses[i, j])
         for j in range(K, K + p):
             reach = deal_out(
-                side.at[c, : side.count[c]], side.g[c], side.folded[c], side.low[k, c], side.begin, side.closed,
+                side.at[c, : side.alive[c]], side.g[c], side.folded[c], side.low[k, c], side.begin, side.closed,
                 K, p, model.tail[c], b - 1 - j, share[i] * masses[i, j], UNRESOLVED / (p * labels.shape[0]), end,
                 law, reach, rest[i],
             )  # fmt: skip
@@ -260,7 +260,7 @@ def laws(model, weights, labels, left, right, k, b, n, lead, mass, law, rest, la
         K, p = model.longest[c], model.period[c]
         least = np.log(LOST * mass / (2 * L * K)) if mass > 1e-6 else -np.inf
         for side, end, out in ((left, b, x), (right, b_right, y)):
-            m = side.count[c]
+            m = side.alive[c]
             open_scores(
                 side.at[c, :m], side.g[c, :m], side.bound[c, :m], side.folded[c], side.S[k, c], side.low[k, c],
                 end, K, p, model.tail[c], least, out[: K + p],
