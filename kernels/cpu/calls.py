@@ -260,10 +260,10 @@ class _Survey:
             alive=np.empty(C, np.int64), folded=state.folded + state.offset,
             S=np.empty((len(where), C)), low=np.empty((len(where), C), np.int64),
         )  # fmt: skip
-        h, other = (p.h, p.f) if way == 0 else (p.beta[:0:-1], p.alpha[:0:-1])
+        h, other = (p.h, p.f) if way == 0 else (p.beta, p.alpha)
         gather(
-            model.longest, model.period, state.ring + state.offset, self._crossing(way, k, p, near), h, other,
-            p.partition, emissions[:: 1 - 2 * way], where[order], *side[2:6], *side[7:],
+            way, model.longest, model.period, state.ring + state.offset, self._crossing(way, k, p, near), h, other,
+            p.partition, emissions, where[order], *side[2:6], *side[7:],
         )  # fmt: skip
         back = np.argsort(order)
         return side._replace(S=side.S[back], low=side.low[back])

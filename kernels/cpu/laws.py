@@ -38,12 +38,13 @@ class Side(NamedTuple):
 
 
 @compiled
-def gather(longest, period, ring, ring_bound, h, other, partition, emissions, where, at, g, bound, count, S, low):
+def gather(way, longest, period, ring, ring_bound, h, other, partition, emissions, where, at, g, bound, count, S, low):
     """Fill a `Side` from the ring at the panel's start and the scores behind it; `where` ascends.
 
-    `h` and `other` are what the two directions say about a source: their sum bounds its posterior.
+    `h` and `other` are what the two directions say about a source: their sum bounds its posterior. The backward way
+    (1) goes through all rows from the last to the first, through `h` and `other` at every boundary.
     """
-    n, C = h.shape
+    n, C = emissions.shape
     R = ring.shape[1]
     sums, oldest = np.zeros(C), np.zeros(C, np.int64)
     for c in range(C):
@@ -62,18 +63,29 @@ def gather(longest, period, ring, ring_bound, h, other, partition, emissions, wh
             k += 1
         if t == n:
             break
+        row = t if way == 0 else n - t
+        live = 0
         for c in range(C):
-            if h[t, c] > -np.inf:
-                i = count[c]
-                at[c, i], g[c, i], bound[c, i] = t, h[t, c] - sums[c], h[t, c] + other[t, c] - partition
-                count[c] += 1
+            live += h[row, c] > -np.inf
+        if live > 0:
+            for c in range(C):
+                x = h[row, c]
+                if x > -np.inf:
+                    i = count[c]
+                    at[c, i], g[c, i], bound[c, i] = t, x - sums[c], x + other[row, c] - partition
+                    count[c] += 1
         if k == where.shape[0]:
             break
+        row = t if way == 0 else n - 1 - t
+        cuts = 0
         for c in range(C):
-            if emissions[t, c] == -np.inf:
-                oldest[c] = t + 1
-            else:
-                sums[c] += emissions[t, c]
+            x = emissions[row, c]
+            cuts += x == -np.inf
+            sums[c] += x if x > -np.inf else 0.0
+        if cuts > 0:
+            for c in range(C):
+                if emissions[row, c] == -np.inf:
+                    oldest[c] = t + 1
 
 
 @compiled
