@@ -25,6 +25,24 @@ def several(*decorators: Callable[[Command], Command]) -> Callable[[Command], Co
     return lambda command: reduce(lambda inner, one: one(inner), reversed(decorators), command)
 
 
+class Batch(click.ParamType):
+    """A number of positions, or None: auto."""
+
+    name = "batch"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """Return the number; it says so where it is none."""
+        if value is None or value == "auto":
+            return None
+        try:
+            number = int(str(value))
+        except ValueError:
+            number = 0
+        if number < 1:
+            self.fail(f"expected auto or a number of bases, got {value!r}", param, ctx)
+        return number
+
+
 model = click.option(
     "--model", default=DEFAULT, show_default=True, metavar="NAME|FILE",
     help="A model that `semiseg models` lists, or a file that `semiseg train` or `fit` wrote.",
@@ -47,6 +65,10 @@ regions = several(
 )  # fmt: skip
 running = several(
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option(
+        "--batch", type=Batch(), default="auto", show_default=True, metavar="auto|N",
+        help="Bases that a GPU decodes at once; auto: as many as it has free memory for.",
+    ),
     click.option("--threads", type=click.IntRange(1), help="By default as many as there are cores."),
     click.option("--raw", is_flag=True, help="Posteriors as they are, without the model's calibration."),
     click.option("-q", "--quiet", is_flag=True, help="No progress and no warnings."),
@@ -69,6 +91,7 @@ def decoding(command: Command) -> Command:
         regions_bed: Path | None,
         isolated: bool,
         device: str,
+        batch: int | None,
         threads: int | None,
         raw: bool,
         quiet: bool,
@@ -83,7 +106,7 @@ def decoding(command: Command) -> Command:
         from semiseg.genome import Settings
 
         shared = Asked(
-            input, model, Settings(chosen_device(device, threads), isolated=isolated),
+            input, model, Settings(chosen_device(device, threads), isolated=isolated, batch=batch),
             regions=region, regions_bed=regions_bed, raw=raw, log=log, command=("semiseg", *sys.argv[1:]),
             reading=Reading(dataset, rate, tuple(channels.split(",")) if channels else ()),
         )  # fmt: skip

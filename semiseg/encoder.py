@@ -49,10 +49,27 @@ class Conv(nn.Conv1d):
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim == 3:
             return super().forward(x)
+        assert self.bias is not None
         if self.kernel_size == (1,):
             return linear(x.movedim(1, -1), self.weight[..., 0], self.bias).movedim(-1, 1)
+        return self.part(x, self.weight, self.bias)
+
+    def part(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return some of the outputs for an image, those of a part of the weights."""
         at = ((0, int(self.padding[0])), (1, self.dilation[0]))
-        return conv2d(x, self.weight[:, :, None], self.bias, (1, self.stride[0]), *at)
+        return conv2d(x, weight[:, :, None], bias, (1, self.stride[0]), *at)
+
+    def halves(self, x: Tensor) -> list[Tensor]:
+        """Return the first and the second half of the outputs for an image, each on its own."""
+        assert self.bias is not None
+        return [self.part(x, *half) for half in zip(self.weight.chunk(2), self.bias.chunk(2), strict=True)]
+
+    def added(self, x: Tensor, to: Tensor) -> Tensor:
+        """Return the outputs of a convolution of width 1 for an image, added to another: in place unless one trains."""
+        assert self.bias is not None
+        flat = to.movedim(1, -1).flatten(0, -2), x.movedim(1, -1).flatten(0, -2), self.weight[..., 0].T
+        both = torch.addmm(*flat) if torch.is_grad_enabled() else flat[0].addmm_(*flat[1:])
+        return both.add_(self.bias).view_as(to.movedim(1, -1)).movedim(-1, 1)
 
 
 class ConvTranspose(nn.ConvTranspose1d):
@@ -98,9 +115,10 @@ class Block(nn.Module):
         nn.init.zeros_(self.out.weight)  # to begin with, a block passes on what it gets
 
     def forward(self, x: Tensor) -> Tensor:
-        both = self.into(self.norm(x))
-        gated = glu(both, 1) if x.ndim == 3 else glu(both.movedim(1, -1)).movedim(-1, 1)
-        return x + self.out(self.drop(gated))
+        if x.ndim == 3:
+            return x + self.out(self.drop(glu(self.into(self.norm(x)), 1)))
+        value, gate = self.into.halves(self.norm(x))
+        return self.out.added(self.drop(gate.sigmoid_() * value), x)
 
 
 class Exchange(nn.Module):

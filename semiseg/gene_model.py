@@ -117,12 +117,12 @@ class GeneModel(nn.Module):
             # where no exon at all may be is a gap: what is seen there speaks for nothing, and lengths alone decide
             gap = forbidden[..., self.is_exon].all(-1, keepdim=True)
             return Potentials(
-                emissions=self.emissions(seen, origin).masked_fill(gap, 0.0).masked_fill(forbidden, -torch.inf),
+                emissions=self.emissions(seen, origin).masked_fill_(gap, 0.0).masked_fill_(forbidden, -torch.inf),
                 durations=table.durations[:, self.law_of],
                 transitions=torch.where(self.allowed, self.change[self.place].double(), -torch.inf),
                 longest=table.longest.to(self.law_of.device)[self.law_of],
                 tail=table.tail[self.law_of],
-                boundaries=(Boundary(self.boundaries(seen).masked_fill(impossible, -torch.inf), self.types),),
+                boundaries=(Boundary(self.boundaries(seen).masked_fill_(impossible, -torch.inf), self.types),),
                 left="censored",
                 right="censored",
                 origin=origin,

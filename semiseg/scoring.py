@@ -88,7 +88,7 @@ def part_of(
     last: int,
     device: torch.device | str,
     start: int = 0,
-    window: int = WINDOW,
+    window: int = WINDOW + STRIDE,  # whatever the first stride is cut by
 ) -> Potentials:
     """Return the potentials of [first, last) of letters that begin at `low`, as they are in the whole.
 

@@ -280,13 +280,13 @@ class _Survey:
         side = Side(
             begin=p.u if way == 0 else self.smoother.length - p.v, closed=self.closed[way],
             at=np.empty((C, columns), np.int64), g=np.empty((C, columns)), bound=np.empty((C, columns)),
-            count=np.empty(C, np.int64), folded=state.folded + state.offset,
+            alive=np.empty(C, np.int64), folded=state.folded + state.offset,
             S=np.empty((len(where), C)), low=np.empty((len(where), C), np.int64),
         )  # fmt: skip
-        h, other = (p.h, p.f) if way == 0 else (p.beta[:0:-1], p.alpha[:0:-1])
+        h, other = (p.h, p.f) if way == 0 else (p.beta, p.alpha)
         gather(
-            model.longest, model.period, state.ring + state.offset, self._crossing(way, k, p, near), h, other,
-            p.partition, emissions[:: 1 - 2 * way], where[order], *side[2:6], *side[7:],
+            way, model.longest, model.period, state.ring + state.offset, self._crossing(way, k, p, near), h, other,
+            p.partition, emissions, where[order], *side[2:6], *side[7:],
         )  # fmt: skip
         back = np.argsort(order)
         return side._replace(S=side.S[back], low=side.low[back])
@@ -312,7 +312,7 @@ class _Survey:
                 least = UNRESOLVED / (max(1, p) * len(labels))
                 for row in np.flatnonzero(old[i]):
                     reach = deal_out(
-                        side.at[c, : side.count[c]], side.g[c], side.folded[c], side.low[0, c], side.begin, side.closed,
+                        side.at[c, : side.alive[c]], side.g[c], side.folded[c], side.low[0, c], side.begin, side.closed,
                         K, p, model.tail[c], begin - side.begin - K - p + row, old[i, row], least, end, law, reach,
                         rest[i],
                     )  # fmt: skip

@@ -126,7 +126,7 @@ class Direction:
         )  # fmt: skip
         done = False
         if self.rare:
-            done, base = advance_rarely(*block, (b - a) * len(self.model.top) * (self.ring + FEW) // FEW)
+            done, base = advance_rarely(*block, (b - a) * len(self.model.top) * (1 + self.ring / FEW))
         if not done:
             base = advance(*block)
         if base.real <= self.never / 2:

@@ -60,7 +60,7 @@ def advance_rarely(
     """
     n, C = emissions.shape
     R, P = ring.shape[1], len(model.transitions)
-    never, floor = ring.dtype.type(model.never), model.floor
+    never, zero, floor = ring.dtype.type(model.never), ring.dtype.type(0), model.floor
     table, longest, period, slope, top = model.table, model.longest, model.period, model.tail, model.top
     transitions, types = model.transitions, model.types
     site_start, site_source, site_target = model.site_start, model.site_source, model.site_target
@@ -89,6 +89,8 @@ def advance_rarely(
                 q = i - longest[c] - period[c]
                 mass[c, q % period[c]], source[c, q % period[c]] = tail[c, i], q
 
+    out_alpha[:, :] = never
+    out_h[:, :] = never
     ends, begins = scratch(C, ring.dtype), scratch(C, ring.dtype)  # of this boundary, where marked
     ends_at, begins_at = np.full(C, -1), np.full(C, -1)
     wanted, begun = scratch(C, np.int64), scratch(C, np.int64)
@@ -162,8 +164,6 @@ def advance_rarely(
         if steps > budget:
             return False, never
         if t > 0:
-            for c in range(C):
-                out_alpha[t - 1, c] = never
             for i in range(asked):
                 out_alpha[t - 1, wanted[i]] = ends[wanted[i]]
         if t == n:
@@ -187,8 +187,6 @@ def advance_rarely(
                         count += 1
                     else:
                         begins[c] = fold_row(weights, x, begins[c])
-        for c in range(C):
-            out_h[t, c] = never
         for i in range(count):
             c = begun[i]
             out_h[t, c] = begins[c]
@@ -205,13 +203,12 @@ def advance_rarely(
                     ref[c] = x
                 w[c, j] = np.exp(x - ref[c]) if x - ref[c] > -700.0 else 0.0
 
-        cuts = False
+        cuts = 0
         for c in range(C):
             x = emissions[t, c]
-            dead = x <= floor
-            cuts |= dead
-            S[c] += 0 if dead else x
-        if cuts:
+            cuts += x <= floor
+            S[c] += x if x > floor else zero
+        if cuts > 0:
             for c in range(C):
                 if emissions[t, c] <= floor:  # nothing open survives
                     low[c] = high[c]

@@ -23,7 +23,7 @@ SURE = 1e-12  # what an interval must lack before it is ruled out
 class Side(NamedTuple):
     """The live sources of every label in one panel, in one direction, the earliest first; own position 0 is its start.
 
-    Of n + C columns label c has the first `count[c]`: those of the state at the panel's start, then the panel's.
+    Of n + C columns label c has the first `alive[c]`: those of the state at the panel's start, then the panel's.
     """
 
     begin: int  # own position of the panel's first boundary
@@ -31,19 +31,20 @@ class Side(NamedTuple):
     at: NDArray  # (C, .) int64: sources, relative to `begin`
     g: NDArray  # (C, .) score at the source, less the emissions since the panel's first boundary
     bound: NDArray  # (C, .) upper bound of the log posterior of all that begins there
-    count: NDArray  # (C,) int64
+    alive: NDArray  # (C,) int64
     folded: NDArray  # (C, p) what is older than the state's ring; row i stands for source i - K - p
     S: NDArray  # (N, C) those emissions, at the boundaries that were asked for
     low: NDArray  # (N, C) int64: the oldest source that no cut has closed
 
 
 @compiled
-def gather(longest, period, ring, ring_bound, h, other, partition, emissions, where, at, g, bound, count, S, low):
+def gather(way, longest, period, ring, ring_bound, h, other, partition, emissions, where, at, g, bound, count, S, low):
     """Fill a `Side` from the ring at the panel's start and the scores behind it; `where` ascends.
 
-    `h` and `other` are what the two directions say about a source: their sum bounds its posterior.
+    `h` and `other` are what the two directions say about a source: their sum bounds its posterior. The backward way
+    (1) goes through all rows from the last to the first, through `h` and `other` at every boundary.
     """
-    n, C = h.shape
+    n, C = emissions.shape
     R = ring.shape[1]
     sums, oldest = np.zeros(C), np.zeros(C, np.int64)
     for c in range(C):
@@ -62,18 +63,29 @@ def gather(longest, period, ring, ring_bound, h, other, partition, emissions, wh
             k += 1
         if t == n:
             break
+        row = t if way == 0 else n - t
+        live = 0
         for c in range(C):
-            if h[t, c] > -np.inf:
-                i = count[c]
-                at[c, i], g[c, i], bound[c, i] = t, h[t, c] - sums[c], h[t, c] + other[t, c] - partition
-                count[c] += 1
+            live += h[row, c] > -np.inf
+        if live > 0:
+            for c in range(C):
+                x = h[row, c]
+                if x > -np.inf:
+                    i = count[c]
+                    at[c, i], g[c, i], bound[c, i] = t, x - sums[c], x + other[row, c] - partition
+                    count[c] += 1
         if k == where.shape[0]:
             break
+        row = t if way == 0 else n - 1 - t
+        cuts = 0
         for c in range(C):
-            if emissions[t, c] == -np.inf:
-                oldest[c] = t + 1
-            else:
-                sums[c] += emissions[t, c]
+            x = emissions[row, c]
+            cuts += x == -np.inf
+            sums[c] += x if x > -np.inf else 0.0
+        if cuts > 0:
+            for c in range(C):
+                if emissions[row, c] == -np.inf:
+                    oldest[c] = t + 1
 
 
 @compiled
@@ -235,7 +247,7 @@ def place(model, labels, side, k, b, masses, share, law, rest):
                 reach = _add(law, reach, min(j, end - 1) if side.closed else j, share[i] * masses[i, j])
         for j in range(K, K + p):
             reach = deal_out(
-                side.at[c, : side.count[c]], side.g[c], side.folded[c], side.low[k, c], side.begin, side.closed,
+                side.at[c, : side.alive[c]], side.g[c], side.folded[c], side.low[k, c], side.begin, side.closed,
                 K, p, model.tail[c], b - 1 - j, share[i] * masses[i, j], UNRESOLVED / (p * labels.shape[0]), end,
                 law, reach, rest[i],
             )  # fmt: skip
@@ -260,7 +272,7 @@ def laws(model, weights, labels, left, right, k, b, n, lead, mass, law, rest, la
         K, p = model.longest[c], model.period[c]
         least = np.log(LOST * mass / (2 * L * K)) if mass > 1e-6 else -np.inf
         for side, end, out in ((left, b, x), (right, b_right, y)):
-            m = side.count[c]
+            m = side.alive[c]
             open_scores(
                 side.at[c, :m], side.g[c, :m], side.bound[c, :m], side.folded[c], side.S[k, c], side.low[k, c],
                 end, K, p, model.tail[c], least, out[: K + p],

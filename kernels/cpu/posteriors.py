@@ -69,12 +69,16 @@ def cover(h, f, alpha, beta, partition, shares, emissions, where, covered, posit
         if t == 0:
             here[:] = shares
         elif t < n:
+            live = 0
             for c in range(C):
-                x, y = h[t, c] + f[t, c], alpha[t, c] + beta[t, c]
-                if x > -np.inf:
-                    here[c] += np.exp(x - partition)
-                if y > -np.inf:
-                    here[c] -= np.exp(y - partition)
+                live += h[t, c] > -np.inf or beta[t, c] > -np.inf
+            if live > 0:
+                for c in range(C):
+                    x, y = h[t, c] + f[t, c], alpha[t, c] + beta[t, c]
+                    if x > -np.inf:
+                        here[c] += np.exp(x - partition)
+                    if y > -np.inf:
+                        here[c] -= np.exp(y - partition)
         while k < where.shape[0] and where[k] == t:
             for c in range(C):
                 covered[k, c] = total[c]
@@ -83,8 +87,7 @@ def cover(h, f, alpha, beta, partition, shares, emissions, where, covered, posit
         if k == where.shape[0]:
             break
         for c in range(C):
-            if emissions[t, c] > -np.inf:
-                total[c] += here[c]
+            total[c] += here[c] if emissions[t, c] > -np.inf else 0.0
 
 
 @compiled
