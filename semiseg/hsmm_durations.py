@@ -87,6 +87,7 @@ def free(laws: nn.ModuleList, counts: Tensor, steps: Tensor, cut: Tensor) -> Non
     for law, h, lam, n_law in zip(laws, heights.T, tail, counts[1:].sum(0), strict=True):
         if n_law > 0:
             assert isinstance(law, Free)
+            assert law.decay is not None
             law.heights.copy_(h)
             law.decay.copy_(torch.log(torch.expm1(-lam)))
 

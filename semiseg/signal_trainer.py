@@ -125,7 +125,8 @@ def called(
 def ends_near(p: Any, reach: int) -> tuple[NDArray, NDArray]:
     """Return (B, T + 1, C) posteriors that a segment starts, and ends, within `reach` positions."""
     found = marginals(p, want=("start", "end"))
-    assert found.start is not None and found.end is not None
+    assert found.start is not None
+    assert found.end is not None
     return near_sums(found.start, reach), near_sums(found.end, reach)
 
 

@@ -26,7 +26,8 @@ def annotate(file: BinaryIO, segments: Iterable[Segment]) -> None:
         last = max(segment.start, segment.end - 1)
         label = segment.label.encode()[:255]
         sign = SIGNS.get(segment.label, NOTE)
-        for place, code, text in ((segment.start, ONSET, b""), ((segment.start + last) // 2, sign, label), (last, OFFSET, b"")):
+        middle = (segment.start + last) // 2
+        for place, code, text in ((segment.start, ONSET, b""), (middle, sign, label), (last, OFFSET, b"")):
             file.write(word(code, place - at) + aux(text))
             at = place
     file.write(b"\0\0")
