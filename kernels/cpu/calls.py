@@ -68,6 +68,18 @@ def describe(
     return _Survey(smoother, starts, ends, labels, concepts, level).describe()
 
 
+def intervals(
+    smoother: Smoother,
+    starts: NDArray,
+    ends: NDArray,
+    labels: NDArray,
+    concepts: NDArray | None = None,
+    level: float = 0.95,
+) -> tuple[NDArray, ...]:
+    """Return the intervals' fields of `describe`, from panels that a call's middle is in or its tail reaches alone."""
+    return _Survey(smoother, starts, ends, labels, concepts, level).intervals()
+
+
 class _Survey:
     """All calls of one sequence, numbered by their start."""
 
@@ -120,6 +132,19 @@ class _Survey:
         out.segment[:] = self._segments(before, emission, behind + backward[:, None])
         back = np.argsort(self.order)
         return Described(*(field[back] for field in out))
+
+    def intervals(self) -> tuple[NDArray, ...]:
+        """Return the fields of `Described` that are known where a call's middle is."""
+        interval, mass = np.zeros((len(self.starts), 4), int), np.zeros((len(self.starts), 2))
+        for k, (chunk, u, v) in enumerate(self.panels):
+            calls = np.flatnonzero((self.middles >= u) & (self.middles < v))
+            if calls.size:
+                p = self.smoother.panel(chunk, u, v)
+                position = positions(p, starts(p), ends(p), self.smoother.forward.emissions(u, v))
+                interval[calls], mass[calls] = self._intervals(k, p, position, calls)
+        columns = *interval[:, :2].T, mass[:, 0], *interval[:, 2:].T, mass[:, 1]
+        back = np.argsort(self.order)
+        return tuple(column[back] for column in columns)
 
     def _near(self, u: int, v: int) -> NDArray:
         """Return the calls that cover a position of [u, v)."""
