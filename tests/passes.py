@@ -50,7 +50,7 @@ def scores_of(leaves: Leaves, layout: Layout, cut: int) -> Scores:
     rows = {name: np.full((B, T + 1, C), np.nan) for name in ("h", "alpha", "f", "beta", "start", "end")}
     rows["position"] = np.full((B, T, C), np.nan)
     rows["kinds"] = np.zeros((B, T + 1, leaves.scores.shape[2]))
-    names = ("chunks", "Z", "constants", "shares", "alpha_at_a", "open_left", "open_right", "closing")
+    names = "chunks", "Z", "constants", "shares", "alpha_at_a", "open_left", "open_right", "closing"
     each = {name: [] for name in names}
     sums, rng = [], np.random.default_rng(cut)
     for item, length in enumerate(layout.lengths.tolist()):

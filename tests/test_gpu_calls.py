@@ -106,10 +106,9 @@ def test_batches_of_their_own_lengths(name, together):
     compare(RAGGED[name], 2, together)
 
 
-WAYS = [(3, 64, None), (5, 50, 2), (6, 333, None), (8, 17, 3), (2, 17, None)]
-
-
-@pytest.mark.parametrize(("seed", "cut", "together"), WAYS)
+@pytest.mark.parametrize(
+    ("seed", "cut", "together"), [(3, 64, None), (5, 50, 2), (6, 333, None), (8, 17, 3), (2, 17, None)]
+)
 def test_larger(seed, cut, together):
     """Cuts, tails of both periods, phases, maps, and durations longer than a chunk; several tiles of everything."""
     compare(larger(seed, T=200), cut, together)

@@ -25,7 +25,7 @@ from .sides import UNCUT, sides, tailed
 from .tiles import LOG2E, NEVER
 
 PIECE = 1024  # positions of a call that one program sums up
-ENTRIES = 1 << 24  # of laws, or of what is looked up, at once
+ENTRIES = 1 << 23  # of laws, or of what is looked up, at once
 NONE = -(2**62)  # no cut
 
 

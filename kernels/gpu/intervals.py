@@ -21,7 +21,7 @@ from .tiles import FLOOR, NEVER
 LIKELY = 1e-3  # posterior of a concept from which on its pairs need no reference; as positions, it is good to 1e-5
 SURE = 1e-6  # what an interval must lack before it is ruled out: float32 weights are behind its sum
 NEAR, ACROSS, BLOCK = 32, 32, 256  # tiles
-ENTRIES = 1 << 24  # of laws that are looked at together
+ENTRIES = 1 << 23  # of laws that are looked at together
 
 
 class Window(NamedTuple):
