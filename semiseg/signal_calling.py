@@ -22,6 +22,7 @@ from .formats.output import writing
 from .formats.segments import Segment, bed_rows, write_csv
 from .formats.source import open_source
 from .formats.tracks import form_of, open_tracks
+from .formats.wfdb_annotations import write_annotations
 from .kernels.cpu.threads import pool
 from .parts import Region
 from .signal_models import load
@@ -38,7 +39,7 @@ from .signal_stream import (
 )
 from .signals import Lenient, SignalModel, Source, Strip
 
-FORMS = ("bed9", "bed", "csv")
+FORMS = ("bed9", "bed", "csv", "wfdb")
 AHEAD = 8  # short sequences that are worked on before they are used
 MEANING = "score: posterior of exactly this segment; start_ and end_ columns: of its ends, and 95 % credible intervals"
 
@@ -133,6 +134,8 @@ def sensible(asked: Asked, model: SignalModel, is_timed: bool) -> Asked:
         raise UsageError(f"--format: expected one of {', '.join(FORMS)} of a model of signals, got {form}")
     if unknown:
         raise UsageError(f"--labels: the model has no {', '.join(unknown)}; there are {', '.join(told_about(model))}")
+    if form == "wfdb" and (asked.output is None or str(asked.output) == "-" or asked.seconds):
+        raise UsageError("--format: wfdb needs --output, a folder of a file a recording, and is in samples")
     if asked.resume:
         raise UsageError("--resume is for models that find genes, and this one is of signals")
     if asked.seconds and not is_timed:
@@ -250,6 +253,10 @@ def write(segments: Iterator[Segment], asked: Asked, comments: list[str]) -> Non
     """Write segments; nothing stands under the output's name before all of them are there."""
     first = next(segments, None)  # what is wrong with the input is often said before a stream is begun
     segments = segments if first is None else chain([first], segments)
+    if asked.form == "wfdb":
+        assert asked.output is not None
+        write_annotations(asked.output, segments)
+        return
     with writing(asked.output, "bed" if asked.form != "csv" and not asked.seconds else None) as stream:
         if asked.form == "csv":
             write_csv(segments, stream, comments)

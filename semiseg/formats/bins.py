@@ -1,6 +1,7 @@
 """Spans of coordinates summed up in bins, in order and in memory that does not grow."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -47,8 +48,8 @@ class Window:
         size = self.bin_size
         counts = (ends - 1) // size - starts // size + 1
         total = np.cumsum(counts)
-        edges = np.searchsorted(total, np.arange(0, total[-1] if len(total) else 0, AT_ONCE), "left").tolist()
-        for a, b in zip(edges, [*edges[1:], len(starts)], strict=True):
+        inner = np.searchsorted(total, np.arange(AT_ONCE, total[-1] if len(total) else 0, AT_ONCE), "right")
+        for a, b in pairwise([0, *inner.tolist(), len(starts)]):
             n = counts[a:b]
             place = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)  # of a part among those of its span
             rows = np.repeat(starts[a:b] // size, n) + place

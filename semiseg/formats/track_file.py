@@ -109,7 +109,8 @@ def reader(
 
     def read(first: int, last: int) -> NDArray:
         with unpacking(path):
-            raw = values[first:last].reshape(last - first, -1)
+            raw = values[first:last]
+        raw = raw[:, None] if raw.ndim == 1 else raw
         raw = raw if every else raw[:, columns]
         out = raw.astype(np.float32)
         if scale is not None:

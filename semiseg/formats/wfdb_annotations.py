@@ -7,16 +7,34 @@ holds is told by SKIP, and texts by AUX.
 
 import struct
 from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
 
+from .draft import Draft
 from .segments import Segment
+from .telling import told
 
 ONSET, OFFSET, NOTE = 39, 40, 22
 SIGNS = {"P": 24, "QRS": 1, "T": 27, "U": 29}
 SKIP, AUX = 59, 63
 LARGEST = 1023  # samples that a word can tell
 ANNOTATOR = "seg"  # the ending of the files
+
+
+def write_annotations(folder: Path, segments: Iterable[Segment]) -> None:
+    """Write the segments of every recording into a file of its own in a folder, <recording>_<channel>.seg."""
+    with told(folder):
+        draft = Draft(folder, is_file=False)
+    try:
+        for sequence, some in groupby(segments, key=lambda segment: segment.sequence):
+            name = f"{sequence.replace('/', '_')}.{ANNOTATOR}"
+            with told(folder), (draft.folder / name).open("wb") as file:
+                annotate(file, some)
+        with told(folder):
+            draft.publish()
+    finally:
+        draft.discard()
 
 
 def annotate(file: BinaryIO, segments: Iterable[Segment]) -> None:
@@ -44,8 +62,3 @@ def word(code: int, since: int) -> bytes:
 def aux(text: bytes) -> bytes:
     """Return a text beside the annotation before it, of even length."""
     return struct.pack("<H", AUX << 10 | len(text)) + text + b"\0" * (len(text) % 2) if text else b""
-
-
-def file_name(sequence: str) -> Path:
-    """Return the name of a recording's annotations."""
-    return Path(f"{sequence.replace('/', '_')}.{ANNOTATOR}")
