@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
@@ -107,7 +107,7 @@ class Loss(nn.Module):
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
-        self.says: Tensor = model.says
+        self.says = cast(Model, model).says
 
     def forward(self, batch: Known) -> Tensor:
         p = self.model(*batch.inputs)
