@@ -36,6 +36,7 @@ class SignalPlan(NamedTuple):
     tolerance: float = 0.04  # seconds that an end may be off by, where it is validated
     near: float = 0.02  # seconds: posteriors of ends are those of an end within so much
     colours: dict[str, str] = {}  # noqa: RUF012
+    least: dict[str, float] = {}  # noqa: RUF012 - mean posterior of a label over a segment that is called, at least
     training: Recipe = Recipe()
     schedule: Schedule = Schedule()
     augment: Augment = Augment()
@@ -61,6 +62,9 @@ def read_signals(path: Path | None) -> SignalPlan:
             raise SemisegError(f"{path}: {name}: expected 0 or more, got {getattr(plan, name)}")
     if plan.longest < 2:
         raise SemisegError(f"{path}: longest: expected at least 2, got {plan.longest}")
+    for name, least in plan.least.items():
+        if not (isinstance(least, int | float) and 0 <= least <= 1):
+            raise SemisegError(f"{path}: least.{name}: expected a posterior from 0 to 1, got {least!r}")
     for name, colour in plan.colours.items():
         if not (isinstance(colour, str) and re.fullmatch(r"\d{1,3},\d{1,3},\d{1,3}", colour)):
             raise SemisegError(f"{path}: colours.{name}: expected 'red,green,blue', got {colour!r}")

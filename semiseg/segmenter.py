@@ -23,6 +23,7 @@ from .signals import Source, Strip, alone
 
 KIND = "waves"
 SIDES = ("start", "end")
+OWN: dict[str, Any] = {"near": 0.0, "least": {}, "calibration": {}}  # stored beside the net's configuration
 BETWEEN, GREY = "background", "153,153,153"
 
 
@@ -31,6 +32,7 @@ class Segmenter(NamedTuple):
 
     net: SignalNet
     near: float  # seconds, or positions of a model without a rate: ends that are so far apart count as the same
+    least: dict[str, float]  # posterior of a label below which no segment of it is called
     calibration: dict[str, calibration.Calibration]  # of the posteriors of ends, by "<name> start" and "<name> end"
     about: dict[str, Any]
 
@@ -93,8 +95,10 @@ class Segmenter(NamedTuple):
         """Yield the scores of a channel's positions."""
         return blocks(self.net, strip)
 
-    def believed(self, label: int, sure: Certainty) -> Certainty:
-        """Return what is known about a segment with the posteriors of its ends calibrated."""
+    def believed(self, label: int, sure: Certainty) -> Certainty | None:
+        """Return what is known about a segment with the posteriors of its ends calibrated; None: it is not called."""
+        if sure.label < self.least.get(self.labels[label], 0.0):
+            return None
         start, end = (self.calibration.get(f"{self.labels[label]} {side}") for side in SIDES)
         return sure._replace(
             start=sure.start if start is None else float(start.apply(np.array(sure.start))),
@@ -104,7 +108,8 @@ class Segmenter(NamedTuple):
 
 def save(path: Path, segmenter: Segmenter) -> None:
     """Write a segmenter, weights as bfloat16."""
-    config = {**segmenter.net.config.as_json(), "near": segmenter.near, "calibration": segmenter.calibration}
+    own = {name: getattr(segmenter, name) for name in OWN}
+    config = {**segmenter.net.config.as_json(), **own}
     model_file.save(path, model_file.Stored(KIND, config, segmenter.about, model_file.shrunk(segmenter.net)))
 
 
@@ -114,10 +119,10 @@ def load(path: Path) -> Segmenter:
     if stored.kind != KIND:
         raise SemisegError(f"{path}: a {stored.kind} file, expected a model of {KIND}")
     config = dict(stored.config)
-    maps, near = config.pop("calibration", {}), config.pop("near", 0.0)
-    if not isinstance(maps, dict) or not isinstance(near, float):
-        raise SemisegError(f"{path}: expected a map of calibrations by name, and near as a number")
+    near, least, maps = (config.pop(name, otherwise) for name, otherwise in OWN.items())
+    if not isinstance(near, float) or not isinstance(least, dict) or not isinstance(maps, dict):
+        raise SemisegError(f"{path}: expected near as a number, least and calibration by name")
     fitted = {key: found for key, value in maps.items() if (found := calibration.from_json(value)) is not None}
     net = SignalNet(config_of(config))
     model_file.fill(net, stored, path)
-    return Segmenter(net.eval(), near, fitted, stored.about)
+    return Segmenter(net.eval(), near, least, fitted, stored.about)

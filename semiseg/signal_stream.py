@@ -15,7 +15,7 @@ from .flanks import NEAR, flank
 from .genes import Certainty
 from .kernels import Potentials
 from .kernels.cpu.marginals import Part
-from .near_ends import ends_of, near
+from .near_ends import NearEnds, ends_of
 from .segment_stream import Block, Found, certain, views
 from .signals import Lenient, SignalModel, Strip
 
@@ -48,7 +48,7 @@ class Wanted(NamedTuple):
     asked: NDArray  # (C,) bool: labels whose segments are told
     tracks: bool = False
     accurate: bool = False  # the segments that are expected to have most positions right
-    raw: bool = False  # without calibration
+    raw: bool = False  # what comes out of the potentials: without calibration, nor what a model makes of it
 
 
 def concepts(labels: Sequence[str]) -> NDArray:
@@ -122,25 +122,33 @@ def stretches(
             found = leniently(found, lenient.slack, column)
         stretch = told(found, wanted.asked, start)
         if lenient is not None and not wanted.raw:
-            stretch = stretch._replace(calls=[calibrated(lenient, call) for call in stretch.calls])
+            stretch = stretch._replace(calls=believed(lenient, stretch.calls))
         yield stretch if wanted.tracks else stretch._replace(tracks=None)
 
 
 def leniently(found: Found, slack: int, column: NDArray) -> Found:
-    """Return what was found with posteriors of ends that lie near; the last columns of its tracks are of ends."""
+    """Return what was found with ends where they lie in the mean, and posteriors that one lies near.
+
+    The last columns of its tracks are of ends.
+    """
     assert found.tracks is not None
     width = 2 * (int(column.max()) + 1)
+    ends, tracks = found.tracks[:, -width:], found.tracks[:, :-width]
     if found.calls is None:
-        return found._replace(tracks=found.tracks[:, :-width])
-    rows = found.segments[found.asked]
-    starts, stops = near(found.tracks[:, -width:], slack, rows - found.first, column[rows[:, 2]])
+        return found._replace(tracks=tracks)
+    there, segments = NearEnds(ends), found.segments.copy()
+    names, offset = column[segments[found.asked, 2]], np.array([found.first, found.first, 0])
+    rows = there.settled(segments[found.asked] - offset, names, slack)
+    starts, stops = there.near(rows, names, slack)
+    segments[found.asked] = rows + offset
     calls = found.calls._replace(start=torch.from_numpy(starts), end=torch.from_numpy(stops))
-    return found._replace(calls=calls, tracks=found.tracks[:, :-width])
+    return found._replace(segments=segments, calls=calls, tracks=tracks)
 
 
-def calibrated(model: Lenient, call: Called) -> Called:
-    """Return a call with what the model makes of its posteriors."""
-    return call if call.certainty is None else call._replace(certainty=model.believed(call.label, call.certainty))
+def believed(model: Lenient, calls: list[Called]) -> list[Called]:
+    """Return those calls that a model stands by, with what it makes of their posteriors."""
+    sure = [None if call.certainty is None else model.believed(call.label, call.certainty) for call in calls]
+    return [call._replace(certainty=x) for call, x in zip(calls, sure, strict=True) if x is not None]
 
 
 def told(found: Found, asked: NDArray, start: int) -> Stretch:

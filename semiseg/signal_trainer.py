@@ -11,18 +11,20 @@ import torch
 from numpy.typing import NDArray
 
 from . import calibration, segmenter
-from .augmentation import Augment
 from .distributed import rank
 from .errors import SemisegError
 from .intervals import SIDES, Agreement, Segment, compare
-from .kernels import marginals, viterbi
+from .kernels import viterbi
 from .recipe import SignalPlan
+from .reliability import measure
 from .segmenter import Segmenter
 from .signal_corpus import Corpus, gather, laws
 from .signal_grammar import changes
 from .signal_model import SignalConfig, SignalNet
 from .signal_scoring import part_of
-from .signal_windows import Batch, draw, stretch
+from .signal_stream import Wanted, segment
+from .signal_windows import Batch, Lead, draw
+from .signal_windows import stretch as stretch_of
 from .signals import Strip
 from .trainer import Progress, train
 from .training import UNKNOWN, Recipe, settle_seeds
@@ -36,14 +38,14 @@ class Signals:
 
     figure = "mean"
 
-    def __init__(self, corpus: Corpus, rate: float | None, augment: Augment, tolerance: float, near: float):
-        """Make one; tolerance and near in seconds, or in samples where recordings have no rate."""
-        self.corpus, self.rate, self.augment, self.tolerance, self.near = corpus, rate, augment, tolerance, near
+    def __init__(self, corpus: Corpus, plan: SignalPlan):
+        """Make one; tolerances in seconds, or in samples where recordings have no rate."""
+        self.corpus, self.plan, self.rate = corpus, plan, plan.rate or None
 
     def draw(self, recipe: Recipe, step: int, rank: int) -> Batch:
         """Return the windows of a step."""
         corpus = self.corpus
-        return draw(corpus.training, self.rate, corpus.grammar.background, recipe, self.augment, step, rank)
+        return draw(corpus.training, self.rate, corpus.grammar.background, recipe, self.plan.augment, step, rank)
 
     def validate(self, model: SignalNet, device: torch.device | str, most: int) -> dict[str, float]:
         """Return the mean F1 of intervals and of ends within the tolerance."""
@@ -58,26 +60,39 @@ class Signals:
     def agreement(self, calls: dict[str, list[Segment]]) -> Agreement:
         """Return how far calls and truth agree; recordings of one rate together."""
         rate = self.corpus.validation[0].rate or 1.0
-        return compare(self.corpus.truth, calls, [self.tolerance * rate], self.near * rate)
+        return compare(self.corpus.truth, calls, [self.plan.tolerance * rate], self.plan.near * rate)
 
     def save(self, output: Path, model: SignalNet, about: dict[str, Any]) -> None:
         """Write a segmenter."""
-        segmenter.save(output, Segmenter(model, self.near, {}, about))
+        segmenter.save(output, self.segmenter(model, about))
+
+    def segmenter(self, model: SignalNet, about: dict[str, Any]) -> Segmenter:
+        """Return a model as one that decodes, without calibration."""
+        return Segmenter(model, self.plan.near, self.plan.least, {}, about)
 
     def finish(self, output: Path, device: torch.device | str) -> dict[str, Any]:
         """Calibrate the posteriors of ends of the best model on what was set aside, and write it again."""
         best = segmenter.load(output)
         best.net.to(device)
-        agreement = self.agreement(called(best.net, self.corpus, device, self.near))
-        about = {**best.about, "validation": dict(zip(("interval", "end"), figures(agreement), strict=True))}
-        fitted = {}
+        plain = self.segmenter(best.net, best.about)
+        agreement = self.agreement({lead.name: decoded(plain, lead) for lead in self.corpus.validation})
+        known = dict(zip(("interval", "end"), figures(agreement), strict=True))
+        fitted, right, before, across = {}, [], [], []
         for name in self.corpus.grammar.names:
             for side, key in zip(SIDES, segmenter.SIDES, strict=True):
-                belief = np.array([j.posterior for j in agreement.judged if (j.name, j.side) == (name, side)])
-                right = np.array([j.right for j in agreement.judged if (j.name, j.side) == (name, side)])
-                if len(belief) >= calibration.LEAST:
-                    fitted[f"{name} {key}"] = calibration.fit(belief, right)
-        segmenter.save(output, Segmenter(best.net.cpu(), self.near, fitted, about))
+                judged = [j for j in agreement.judged if (j.name, j.side) == (name, side)]
+                belief, true = np.array([j.posterior for j in judged]), np.array([j.right for j in judged])
+                if len(belief) >= 2 * calibration.LEAST:
+                    fitted[f"{name} {key}"] = calibration.fit(belief, true)
+                    right.append(true)
+                    before.append(belief)
+                    across.append(calibration.across(belief, true))
+        if fitted:
+            truth = np.concatenate(right)
+            for figure, beliefs in (("ece_uncalibrated", before), ("ece", across)):
+                known[figure] = measure(np.concatenate(beliefs), truth, len(truth)).ece
+        about = {**best.about, "validation": known}
+        segmenter.save(output, plain._replace(net=best.net.cpu(), calibration=fitted, about=about))
         return about
 
 
@@ -89,15 +104,12 @@ def figures(agreement: Agreement) -> tuple[float, float]:
 
 
 @torch.no_grad()
-def called(
-    net: SignalNet, corpus: Corpus, device: torch.device | str, near: float | None = None
-) -> dict[str, list[Segment]]:
-    """Return the segments that are called on what is set aside; `near`: with the posteriors of their ends."""
+def called(net: SignalNet, corpus: Corpus, device: torch.device | str) -> dict[str, list[Segment]]:
+    """Return the likeliest segments of what is set aside, recordings of one length together."""
     net.eval()
     groups = defaultdict(list)
     for lead in corpus.validation:
-        strip = Strip(lead.name, len(lead.values), partial(stretch, lead.values[:, None]), len(lead.values))
-        part, samples = part_of(strip, lead.rate, net.config.rate)
+        part, samples = part_of(strip_of(lead), lead.rate, net.config.rate)
         groups[part.length, samples].append((lead.name, part.read(0, part.length)[:, 0]))
     out: dict[str, list[Segment]] = {}
     names, n = net.config.names, len(net.config.names)
@@ -106,34 +118,31 @@ def called(
             some = group[at : at + TOGETHER]
             p = net(torch.from_numpy(np.stack([x for _, x in some])).to(device))
             item, start, end, label = (x.cpu().numpy() for x in viterbi(p).segments)
-            reach = round((near or 0) * (net.config.rate or 1.0))
-            starts, ends = ends_near(p, reach) if near is not None else (None, None)
             for i, (name, _) in enumerate(some):
                 of = (item == i) & (label < n)
                 out[name] = [
-                    Segment(
-                        round(s * samples), round(e * samples), names[c],
-                        None if starts is None else float(starts[i, s, c]),
-                        None if ends is None else float(ends[i, e, c]),
-                    )
+                    Segment(round(s * samples), round(e * samples), names[c])
                     for s, e, c in zip(start[of], end[of], label[of], strict=True)
-                ]  # fmt: skip
+                ]
     net.train()
     return out
 
 
-def ends_near(p: Any, reach: int) -> tuple[NDArray, NDArray]:
-    """Return (B, T + 1, C) posteriors that a segment starts, and ends, within `reach` positions."""
-    found = marginals(p, want=("start", "end"))
-    assert found.start is not None
-    assert found.end is not None
-    return near_sums(found.start, reach), near_sums(found.end, reach)
+def decoded(model: Segmenter, lead: Lead) -> list[Segment]:
+    """Return the segments of one channel as they are decoded, with the posteriors of their ends."""
+    part, samples = part_of(strip_of(lead), lead.rate, model.net.config.rate)
+    return [
+        Segment(round(call.start * samples), round(call.end * samples), model.labels[call.label],
+                call.certainty.start, call.certainty.end)
+        for stretch in segment(model, part, Wanted(model.asked))
+        for call in stretch.calls
+        if call.certainty is not None
+    ]  # fmt: skip
 
 
-def near_sums(x: torch.Tensor, reach: int) -> NDArray:
-    """Return sums over what lies within `reach` rows, at most 1."""
-    around = torch.nn.functional.pad(x.double(), (0, 0, reach, reach)).unfold(1, 2 * reach + 1, 1)
-    return around.sum(-1).clamp(max=1).cpu().numpy()
+def strip_of(lead: Lead) -> Strip:
+    """Return a channel as one to be read."""
+    return Strip(lead.name, len(lead.values), partial(stretch_of, lead.values[:, None]), len(lead.values))
 
 
 def from_files(
@@ -172,7 +181,7 @@ def from_files(
         "validated_on": sorted({lead.record for lead in corpus.validation}),
         **plan.about,
     }
-    task = Signals(corpus, wanted, plan.augment, plan.tolerance, plan.near)
+    task = Signals(corpus, plan)
     return train(
         task, model, plan.training, output, about,
         schedule=plan.schedule, device=device, resume=resume, report=report if first else lambda progress: None,

@@ -87,11 +87,12 @@ class SignalModel(Protocol):
 class Lenient(Protocol):
     """A model of segments whose ends nobody knows to a position: a call is as good as where one of its kind is near.
 
-    The posteriors of ends are sums over what is near, and a segment's own is the mean of its label's over it.
+    Ends are written where they lie in the mean, their posteriors are sums over what is near, and a segment's own is the
+    mean of its label's over it.
     """
 
     slack: int  # positions to either side of a called end that are near
     meaning: str  # of the posteriors, for headers
 
-    def believed(self, label: int, sure: Certainty) -> Certainty:
-        """Return what is known about a segment, calibrated."""
+    def believed(self, label: int, sure: Certainty) -> Certainty | None:
+        """Return what is known about a segment, calibrated; None: it is too doubtful to be called."""

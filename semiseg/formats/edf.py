@@ -37,7 +37,7 @@ def recording(path: Path, name: str, rate: float, signals: list[Any], length: in
 
     def values(first: int, last: int) -> NDArray:
         try:
-            columns = [s.get_data_slice(first / rate, (last - first) / rate) for s in signals]
+            columns = [s.get_data_slice(first / rate, last / rate) for s in signals]
         except Exception as error:
             raise SemisegError(f"{path}: cannot read samples {first}-{last}: {' '.join(str(error).split())}") from None
         if any(len(column) != last - first for column in columns):
