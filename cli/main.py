@@ -10,7 +10,7 @@ from semiseg import __version__
 
 from . import console
 
-COMMANDS = ("decode", "demo", "evaluate", "models", "plot", "posteriors", "train")
+COMMANDS = ("decode", "demo", "evaluate", "fit", "models", "plot", "posteriors", "train")
 
 
 class CommandsOnUse(click.Group):
