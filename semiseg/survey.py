@@ -58,7 +58,7 @@ def look(sources: Sequence[Source]) -> Survey:
     D = len(channels)
     known, mean, square = np.zeros(D, np.int64), np.zeros(D), np.zeros(D)
     least, most, whole = np.full(D, np.inf), np.full(D, -np.inf), np.ones(D, bool)
-    for source, strip in ((source, strip) for source in sources for strip in source.strips):
+    for source, strip in [(x, strip) for x in sources for strip in x.strips]:
         found = channel_names(source, strip)
         if found != channels:
             raise SemisegError(
