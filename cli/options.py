@@ -48,13 +48,12 @@ model = click.option(
     help="A model that `semiseg models` lists, or a file that `semiseg train` or `fit` wrote.",
 )  # fmt: skip
 genome = several(click.argument("input", metavar="GENOME", type=click.Path(path_type=Path, allow_dash=True)), model)
-data = several(
-    click.argument("input", type=click.Path(path_type=Path, allow_dash=True)),
-    model,
+reading = several(
     click.option("--dataset", metavar="NAME", help="Of an HDF5 file that is no track store."),
     click.option("--rate", type=click.FloatRange(0, min_open=True), help="Samples a second, where the file has none."),
     click.option("--channels", metavar="NAME,...", help="Tracks or channels to read, instead of all."),
 )
+data = several(click.argument("input", type=click.Path(path_type=Path, allow_dash=True)), model, reading)
 regions = several(
     click.option(
         "-r", "--region", multiple=True, metavar="NAME[:FROM-TO]",

@@ -5,12 +5,13 @@ censored: under what its first position lies is given by `occupancy`, and what s
 duration. Then log Z is the log likelihood, for every stretch.
 """
 
+import copy
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .durations import tabulate
+from .durations import Law, tabulate
 from .emissions import Family, Values
 from .hsmm_durations import free_numbers, means, shares
 from .hsmm_durations import improve as best_laws
@@ -41,8 +42,8 @@ class Statistics(NamedTuple):
 class Hsmm:
     """The model; `family` is what its emissions are of."""
 
-    def __init__(self, family: Family, laws: nn.ModuleList, occupancy: Tensor, changes: Tensor, emissions: Values):
-        self.family, self.laws = family, laws
+    def __init__(self, family: Family, law: Law, occupancy: Tensor, changes: Tensor, emissions: Values):
+        self.family, self.law = family, law
         self.occupancy = occupancy  # (C,) of the first position of a stretch
         self.changes = changes  # (C, C) probabilities of the next state; 0 on the diagonal
         self.emissions = emissions
@@ -52,15 +53,22 @@ class Hsmm:
         return {
             "occupancy": self.occupancy,
             "changes": self.changes,
-            **{f"durations.{name}": x.clone() for name, x in self.laws.state_dict().items()},
+            **{f"durations.{name}": x.clone() for name, x in self.law.state_dict().items()},
             **{f"emissions.{name}": x for name, x in self.emissions.items()},
         }
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Take over what `state` gave."""
         self.occupancy, self.changes = tensors["occupancy"], tensors["changes"]
-        self.laws.load_state_dict(inner(tensors, "durations."))
+        self.law.load_state_dict(inner(tensors, "durations."))
         self.emissions = inner(tensors, "emissions.")
+
+    def reordered(self, order: Tensor) -> "Hsmm":
+        """Return the model with its states in another order."""
+        law = copy.deepcopy(self.law)
+        law.load_state_dict({name: x[..., order] for name, x in law.state_dict().items()})
+        emissions = {name: x[order] for name, x in self.emissions.items()}
+        return Hsmm(self.family, law, self.occupancy[order], self.changes[order][:, order], emissions)
 
     @property
     def states(self) -> int:
@@ -69,12 +77,12 @@ class Hsmm:
     @torch.no_grad()
     def potentials(self, emissions: Tensor) -> Potentials:
         """Return the potentials of (B, n, C) or (n, C) emissions, on their device."""
-        table = tabulate(self.laws)
-        law = Potentials(
+        table = tabulate([self.law])
+        scores = Potentials(
             emissions=emissions[:0], durations=table.durations, transitions=self.changes.log(), longest=table.longest,
             tail=table.tail, first=self.occupancy.log() - means(table).log(), left="censored", right="censored",
         )  # fmt: skip
-        return moved(law, emissions.device)._replace(emissions=emissions)
+        return moved(scores, emissions.device)._replace(emissions=emissions)
 
     def density(self, x: Tensor) -> Tensor:
         """Return (B, n, C) log densities of (B, context + n, D) values."""
@@ -83,7 +91,7 @@ class Hsmm:
     def improve(self, s: Statistics) -> None:
         """Take the parameters that are best for expected counts: the M step; it never lowers the likelihood."""
         C = self.states
-        best_laws(self.laws, s.durations, s.steps, s.first)
+        best_laws(self.law, s.durations, s.steps, s.first)
         self.occupancy = shares(s.first[None], SELDOM / C)[0]
         self.changes = no_self(s.changes)
         self.emissions = self.family.update(s.emissions, self.emissions)
@@ -91,12 +99,12 @@ class Hsmm:
     def parameters(self) -> int:
         """Return how many free parameters there are."""
         C = self.states
-        return C - 1 + C * max(0, C - 2) + free_numbers(self.laws) + self.family.free(self.emissions)
+        return C - 1 + C * max(0, C - 2) + free_numbers(self.law, C) + self.family.free(self.emissions)
 
     def mean_durations(self) -> Tensor:
         """Return (C,) mean durations in positions."""
         with torch.no_grad():
-            return means(tabulate(self.laws))
+            return means(tabulate([self.law]))
 
     def shares(self) -> Tensor:
         """Return (C,) of all positions, in the long run: those of the chain of states, by their durations."""
@@ -131,7 +139,7 @@ def inner(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def sample(model: Hsmm, length: int, seed: int = 0) -> tuple[Tensor, Segments]:
     """Return (length, D) values drawn from a model, and the segments that they come from."""
     generator = torch.Generator().manual_seed(seed)
-    table = tabulate(model.laws)
+    table = tabulate([model.law])
 
     def draw(weights: Tensor) -> int:
         return int(torch.multinomial(weights, 1, generator=generator))

@@ -61,11 +61,6 @@ class Checkpoint:
         candidates, states, passes = (stored.config[name] for name in ("candidates", "states", "passes"))
         return Standing([tuple(x) for x in candidates], states, inner(stored.tensors, "model."), passes, counts)
 
-    def remove(self) -> None:
-        """Remove the file: the fit is done."""
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
-
 
 def flat(s: Statistics) -> dict[str, Tensor]:
     """Return statistics as tensors by name; copies, since tensors of a file may not share memory."""

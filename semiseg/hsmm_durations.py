@@ -11,9 +11,9 @@ down.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .durations import FLATTEST, Free, Geometric, Table, family, tabulate
+from .durations import FLATTEST, Free, Geometric, Law, Spline, Table, family, tabulate
 from .errors import SemisegError
 
 LEAST = 1e-9  # share of a length, at least: what was not seen is unlikely, not impossible
@@ -21,11 +21,11 @@ HALVINGS = 60
 CLIMB = 4  # steps of L-BFGS: more follow in the next M step
 
 
-def make(name: str, states: int, longest: int) -> nn.ModuleList:
-    """Return laws of a family for so many states, all alike."""
+def make(name: str, states: int, longest: int) -> Law:
+    """Return laws of a family for so many states."""
     if longest < 2:
         raise SemisegError(f"--longest: expected at least 2 explicit durations, got {longest}")
-    return nn.ModuleList(family(name, 2 if name == "geometric" else longest) for _ in range(states))
+    return family(name, 2 if name == "geometric" else longest, labels=states)
 
 
 def means(table: Table) -> Tensor:
@@ -44,35 +44,32 @@ def likelihood(table: Table, counts: Tensor, steps: Tensor, cut: Tensor) -> Tens
     return explicit + steps * table.tail - cut * means(table).log()
 
 
-def improve(laws: nn.ModuleList, counts: Tensor, steps: Tensor, cut: Tensor) -> None:
+def improve(law: Law, counts: Tensor, steps: Tensor, cut: Tensor) -> None:
     """Move laws to where the expected log likelihood is no less, and mostly larger."""
-    if isinstance(laws[0], Geometric):
-        geometric(laws, counts, steps, cut)
-    elif isinstance(laws[0], Free):
-        free(laws, counts, steps, cut)
+    if isinstance(law, Geometric):
+        geometric(law, counts, steps, cut)
+    elif isinstance(law, Free):
+        free(law, counts, steps, cut)
     else:
-        climb(laws, counts, steps, cut)
+        climb(law, counts, steps, cut)
 
 
 @torch.no_grad()
-def geometric(laws: nn.ModuleList, counts: Tensor, steps: Tensor, cut: Tensor) -> None:
+def geometric(law: Geometric, counts: Tensor, steps: Tensor, cut: Tensor) -> None:
     """Set geometric laws to their best: `stay` positions in which a segment goes on, `leave` in which it does not."""
     leave = counts[1:].sum(0) + cut
     stay = (counts[1:] * torch.arange(len(counts) - 1, dtype=counts.dtype)[:, None]).sum(0) + steps
-    for law, n, m in zip(laws, leave.tolist(), stay.tolist(), strict=True):
-        if n > 0:
-            assert isinstance(law, Geometric)
-            law.stay.copy_(torch.tensor(max(m, LEAST * n)).log() - torch.tensor(n).log())
+    found = (stay / leave).clamp(min=LEAST).log()
+    law.stay.copy_(torch.where(leave > 0, found, law.stay))
 
 
 @torch.no_grad()
-def free(laws: nn.ModuleList, counts: Tensor, steps: Tensor, cut: Tensor) -> None:
+def free(law: Free, counts: Tensor, steps: Tensor, cut: Tensor) -> None:
     """Set free laws to the best of the bound -log(mean) >= -log(mean before) - (mean - mean before) / mean before."""
-    before = tabulate(laws)
+    before = tabulate([law])
     price = cut / means(before)  # of one position of the mean
     stay = before.tail.exp()
-    K = len(counts) - 1
-    lengths = torch.arange(1, K + 1, dtype=counts.dtype)[:, None].repeat(1, len(laws))
+    lengths = law.lengths.double().repeat(1, counts.shape[1])
     lengths[-1] += stay / (1 - stay)
     mass = shares(counts[1:].T, LEAST, (price * lengths).T).T  # the last of all lengths from K on
     # the tail, given its mass: how many steps r beyond K a segment goes on average
@@ -84,22 +81,20 @@ def free(laws: nn.ModuleList, counts: Tensor, steps: Tensor, cut: Tensor) -> Non
     tail = torch.where(some, (r / (1 + r)).log(), before.tail).clamp(max=10 * FLATTEST)
     heights = mass.log()
     heights[-1] += torch.log(-torch.expm1(tail))
-    for law, h, lam, n_law in zip(laws, heights.T, tail, counts[1:].sum(0), strict=True):
-        if n_law > 0:
-            assert isinstance(law, Free)
-            assert law.decay is not None
-            law.heights.copy_(h)
-            law.decay.copy_(torch.log(torch.expm1(-lam)))
+    seen = counts[1:].sum(0) > 0
+    assert law.decay is not None
+    law.heights.copy_(torch.where(seen, heights, law.heights))
+    law.decay.copy_(torch.where(seen, torch.log(torch.expm1(-tail)), law.decay))
 
 
-def climb(laws: nn.ModuleList, counts: Tensor, steps: Tensor, cut: Tensor) -> None:
+def climb(law: Law, counts: Tensor, steps: Tensor, cut: Tensor) -> None:
     """Follow the gradient of all laws together: their expected log likelihood is a sum."""
     scale = counts.sum().clamp(min=1.0)
-    optimiser = torch.optim.LBFGS(laws.parameters(), max_iter=CLIMB, line_search_fn="strong_wolfe")
-    before = {name: x.clone() for name, x in laws.state_dict().items()}
+    optimiser = torch.optim.LBFGS(law.parameters(), max_iter=CLIMB, line_search_fn="strong_wolfe")
+    before = {name: x.clone() for name, x in law.state_dict().items()}
 
     def loss() -> Tensor:
-        return -likelihood(tabulate(laws), counts, steps, cut).sum() / scale
+        return -likelihood(tabulate([law]), counts, steps, cut).sum() / scale
 
     def closure() -> Tensor:
         optimiser.zero_grad()
@@ -111,7 +106,7 @@ def climb(laws: nn.ModuleList, counts: Tensor, steps: Tensor, cut: Tensor) -> No
         first = optimiser.step(closure)
     with torch.no_grad():
         if not bool(loss() <= first.detach()):  # also where it has become NaN
-            laws.load_state_dict(before)
+            law.load_state_dict(before)
 
 
 def shares(counts: Tensor, least: float, price: Tensor | None = None) -> Tensor:
@@ -133,7 +128,7 @@ def shares(counts: Tensor, least: float, price: Tensor | None = None) -> Tensor:
     return p / p.sum(-1, keepdim=True)
 
 
-def free_numbers(laws: nn.ModuleList) -> int:
-    """Return how many free parameters laws have; the heights of free ones and splines are given up to a constant."""
-    redundant = sum(not isinstance(law, Geometric) and hasattr(law, "heights") for law in laws)
-    return sum(x.numel() for x in laws.parameters()) - redundant
+def free_numbers(law: Law, states: int) -> int:
+    """Return how many free parameters laws have; heights of free ones and splines are given up to a constant."""
+    redundant = states if isinstance(law, Free | Spline) else 0
+    return sum(x.numel() for x in law.parameters()) - redundant

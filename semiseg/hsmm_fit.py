@@ -1,9 +1,10 @@
 """A hidden semi-Markov model fitted to signals without labels: starts, passes, and how many states.
 
-Several starts make a few passes over a sample of the data; the likeliest goes on there, and then over all of the data
-until a pass gains little. How many states there are is decided on the sample, by BIC or by the likelihood of stretches
-that were set aside. Whatever is random is drawn by seed, number of states and pass, so that a run which was killed
-goes on from its checkpoint with the same bits.
+Several starts make a few passes over a sample of the data, with geometric durations: what states say tells them apart,
+and how long they last is better learnt once they are. The likeliest goes on there with the laws asked for, and then
+over all of the data until a pass gains little. How many states there are is decided on the sample, by BIC or by the
+likelihood of stretches that were set aside. Whatever is random is drawn by seed, number of states and pass, so that a
+run which was killed goes on from its checkpoint with the same bits.
 """
 
 import math
@@ -39,7 +40,7 @@ class Settings(NamedTuple):
     """How a model is fitted."""
 
     states: tuple[int, ...]  # numbers to choose from, ascending
-    durations: str = "free"
+    durations: str = "auto"  # free where there is much to learn from, else negative-binomial
     longest: int = 32  # explicit durations, in positions
     restarts: int = 4
     trial: int = 8  # passes over the sample of each start
@@ -65,6 +66,7 @@ class Fitted(NamedTuple):
 
     model: Hsmm
     survey: Survey
+    settings: Settings  # with what was left to be chosen
     nats: float  # log likelihood of a position, as the last pass saw it
     positions: int
     candidates: tuple[tuple[int, float, int], ...]  # numbers of states: score (less is better), free parameters
@@ -95,6 +97,9 @@ def fit(
         raise SemisegError(f"--criterion: expected one of {', '.join(CRITERIA)}, got {settings.criterion!r}")
     survey = look(sources)
     kind = family(name, survey, **(options or {}))
+    if settings.durations == "auto":
+        much = sum(strip.length for source in sources for strip in source.strips) > SAMPLE
+        settings = settings._replace(durations="free" if much else "negative-binomial")
     read = Reader(kind.context, device)
     data = cut(sources, settings, read.device.type)
     file = Checkpoint(checkpoint, (name, options, settings._asdict(), survey.as_json()))
@@ -103,8 +108,7 @@ def fit(
     if not standing.passes:
         run.choose()
     model = run.finish()
-    file.remove()
-    return Fitted(model, survey, standing.passes[-1], data.positions, tuple(standing.candidates))
+    return Fitted(model, survey, settings, standing.passes[-1], data.positions, tuple(standing.candidates))
 
 
 def cut(sources: Sequence[Source], settings: Settings, device: str) -> Data:
@@ -163,7 +167,10 @@ class Run:
         """Return the likeliest of several starts, after passes over the sample."""
         s = self.settings
         tried = [self.trial(states, start) for start in range(s.restarts if states > 1 else 1)]
-        nats, model, counts = max(tried, key=lambda found: found[0])
+        nats, model = max(tried, key=lambda found: found[0])
+        means, counts = model.mean_durations(), Counts()
+        model.law = make(s.durations, states, s.longest)
+        model.law.around(means)
         for i in range(s.settle):
             before, nats = nats, passed(model, self.read, self.data.sample, self.draw(1, states, i), counts)
             self.report(Progress(states, "sample", i + 1, s.settle, nats))
@@ -171,15 +178,15 @@ class Run:
                 break
         return model
 
-    def trial(self, states: int, start: int) -> tuple[float, Hsmm, Counts]:
-        """Return a start's log likelihood of a position after a few passes, its model and its counts."""
+    def trial(self, states: int, start: int) -> tuple[float, Hsmm]:
+        """Return a start's log likelihood of a position after a few passes, and its model."""
         s, draw, counts, nats = self.settings, self.draw(2, states, start), Counts(), -math.inf
         width = WIDTHS[start % len(WIDTHS)]
-        model = begin(self.kind, s.durations, states, s.longest, self.read, self.data.sample, draw, width)
+        model = begin(self.kind, "geometric", states, 2, self.read, self.data.sample, draw, width)
         for i in range(s.trial):
             nats = passed(model, self.read, self.data.sample, draw, counts)
             self.report(Progress(states, f"start {start + 1}", i + 1, s.trial, nats))
-        return nats, model, counts
+        return nats, model
 
     def score(self, model: Hsmm) -> float:
         """Return BIC on the sample, or minus the log likelihood of what was set aside: less is better."""
@@ -192,8 +199,8 @@ class Run:
     def finish(self) -> Hsmm:
         """Return the best model after passes over all data."""
         s, now = self.settings, self.standing
-        laws = make(s.durations, now.states, s.longest)
-        model = Hsmm(self.kind, laws, *(now.model[name] for name in ("occupancy", "changes")), {})
+        law = make(s.durations, now.states, s.longest)
+        model = Hsmm(self.kind, law, now.model["occupancy"], now.model["changes"], {})
         model.load(now.model)
         while len(now.passes) < s.passes and not gained_little(now.passes, s.tolerance):
             draw = self.draw(3, len(now.passes))

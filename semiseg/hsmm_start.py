@@ -21,7 +21,6 @@ POINTS = 20_000  # that clusters are looked for among
 ROUNDS = 10  # of moving centres
 SURE = 0.8  # of a position's weight goes to its cluster, the rest anywhere: equals must not stay equals
 WIDTHS = (4, 1, 16, 2, 64, 8)
-CLIMBS = 5  # first steps of the duration laws
 
 
 def begin(
@@ -49,12 +48,12 @@ def begin(
         found = family.statistics(x, torch.from_numpy(weights).to(x))
         sums = found if sums is None else {name: v + sums[name] for name, v in found.items()}
     assert sums is not None
-    laws = make(durations, states, longest)
-    law = tuple(torch.from_numpy(v) for v in (counts + 1e-3, steps + 1e-3, cut))
-    for _ in range(CLIMBS):
-        improve(laws, *law)
+    law = make(durations, states, longest)
+    runs = counts.sum(0)
+    law.around(torch.from_numpy((np.arange(longest + 1) @ counts + steps + 1) / (runs + 0.5)))
+    improve(law, *(torch.from_numpy(v) for v in (counts + 1e-3, steps + 1e-3, cut)))
     occupancy = torch.from_numpy(cut + 1) / (cut.sum() + states)
-    return Hsmm(family, laws, occupancy, no_self(torch.from_numpy(changes + 1)), family.update(on_host(sums), None))
+    return Hsmm(family, law, occupancy, no_self(torch.from_numpy(changes + 1)), family.update(on_host(sums), None))
 
 
 def on_host(sums: dict[str, Tensor]) -> dict[str, Tensor]:

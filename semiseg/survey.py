@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import SemisegError
-from .signals import Source
+from .signals import Source, Strip, channel_names
 
 PIECE = 1 << 18  # positions read at a time
 
@@ -46,29 +46,28 @@ def survey_of(values: dict[str, Any]) -> Survey:
         raise SemisegError(f"model configuration: what is known about its data: {error}") from None
 
 
-def pieces(source: Source) -> Iterator[NDArray]:
-    """Yield (n, D) float64 values of all strips."""
-    for strip in source.strips:
-        for first in range(0, strip.length, PIECE):
-            yield np.asarray(strip.read(first, min(strip.length, first + PIECE)), np.float64)
+def pieces(strip: Strip) -> Iterator[NDArray]:
+    """Yield (n, D) float64 values of a strip."""
+    for first in range(0, strip.length, PIECE):
+        yield np.asarray(strip.read(first, min(strip.length, first + PIECE)), np.float64)
 
 
 def look(sources: Sequence[Source]) -> Survey:
     """Return what is known about sources of the same channels; refuse channels that say nothing."""
-    channels = sources[0].channels
-    for source in sources[1:]:
-        if source.channels != channels:
-            raise SemisegError(
-                f"{source.name}: its channels are {', '.join(source.channels)}, those of {sources[0].name}"
-                f" {', '.join(channels)}: one model is for one list of channels"
-            )
+    channels = channel_names(sources[0], sources[0].strips[0])
     D = len(channels)
     known, mean, square = np.zeros(D, np.int64), np.zeros(D), np.zeros(D)
     least, most, whole = np.full(D, np.inf), np.full(D, -np.inf), np.ones(D, bool)
-    for source in sources:
-        for x in pieces(source):
+    for source, strip in [(x, strip) for x in sources for strip in x.strips]:
+        found = channel_names(source, strip)
+        if found != channels:
+            raise SemisegError(
+                f"{source.name}: the channels of {strip.name} are {', '.join(found)}, those before"
+                f" {', '.join(channels)}: one model is for one list of channels; choose with --channels"
+            )
+        for x in pieces(strip):
             if np.isinf(x).any():
-                raise SemisegError(f"{source.name}: values must be finite, or NaN where they are not known")
+                raise SemisegError(f"{source.name}: {strip.name}: values must be finite, or NaN where not known")
             there = ~np.isnan(x)
             n = there.sum(0)
             total = known + n
@@ -78,15 +77,15 @@ def look(sources: Sequence[Source]) -> Survey:
             square += spread + (own - mean) ** 2 * known * share  # as Chan et al. join variances
             mean += (own - mean) * share
             known = total
-            least, most = (
-                np.fmin(least, np.where(there, x, np.inf).min(0, initial=np.inf)),
-                np.fmax(most, np.where(there, x, -np.inf).max(0, initial=-np.inf)),
-            )
+            least = np.minimum(least, np.where(there, x, np.inf).min(0, initial=np.inf))
+            most = np.maximum(most, np.where(there, x, -np.inf).max(0, initial=-np.inf))
             whole &= (~there | (x == np.rint(x))).all(0)
     name = ", ".join(source.name for source in sources)
     for channel, n, low, high in zip(channels, known, least, most, strict=True):
         if n == 0:
-            raise SemisegError(f"{name}: channel {channel} has no value at all: leave it out")
+            raise SemisegError(f"{name}: channel {channel} has no value at all: leave it out with --channels")
         if low == high:
-            raise SemisegError(f"{name}: channel {channel} is {low:g} everywhere and tells nothing: leave it out")
+            raise SemisegError(
+                f"{name}: channel {channel} is {low:g} everywhere and tells nothing: leave it out with --channels"
+            )
     return Survey(channels, known, mean, square / known, least, most, whole)
