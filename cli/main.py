@@ -10,7 +10,7 @@ from semiseg import __version__
 
 from . import console
 
-COMMANDS = ("decode", "demo", "evaluate", "models", "plot", "posteriors", "tracks", "train")
+COMMANDS = ("decode", "demo", "evaluate", "fit", "models", "plot", "posteriors", "tracks", "train")
 
 
 class CommandsOnUse(click.Group):
