@@ -11,16 +11,17 @@ CLOSE = 3  # bases that a boundary of a gene may be off by
 @click.argument("calls", type=click.Path(path_type=Path, allow_dash=True))
 @click.argument("truth", type=click.Path(path_type=Path, allow_dash=True))
 @click.option(
-    "--kind", type=click.Choice(["genes", "intervals"]), default="genes", show_default=True,
-    help="What is compared: coding genes, or named segments of signals.",
+    "--kind", type=click.Choice(["genes", "intervals", "changepoints"]), default="genes", show_default=True,
+    help="What is compared: coding genes, named segments of signals, or where series change.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw reliability and precision-recall of genes here.")
 @click.option(
     "--tolerance", "tolerances", type=click.FloatRange(min=0), multiple=True,
-    help="Bases or positions that a boundary may be off by (3), or milliseconds with --rate (150 and 40).",
+    help="What a boundary may be off by: bases or positions (3), milliseconds with --rate (150, 40), of a series (0.01).",
 )  # fmt: skip
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Samples a second that intervals are in.")
+@click.option("--dir", "folder", type=click.Path(path_type=Path), help="Folder of series, by default TRUTH's.")
 def command(
     calls: Path,
     truth: Path,
@@ -29,6 +30,7 @@ def command(
     plot: Path | None,
     tolerances: tuple[float, ...],
     rate: float | None,
+    folder: Path | None,
 ) -> None:
     """Score calls against the truth.
 
@@ -39,13 +41,24 @@ def command(
     Intervals: CALLS and TRUTH are BED. Onsets and offsets of every name within tolerances, and intervals that overlap
     by half of their union, between the first and the last true segment of a sequence; the posteriors of ends that
     `semiseg decode` writes, against whether a true one lies within 20 ms.
-    """
-    from . import evaluate_genes, evaluate_intervals
 
+    Change points: CALLS and TRUTH are BED of states, or a line a series, separated by commas: its name and change
+    points; in TRUTH its name, a window that is ignored, and change points, where the folder of TRUTH, or --dir, has
+    NAME.txt with a value a line. Covering, and F1 with and without the start of a series.
+    """
+    from . import evaluate_changepoints, evaluate_genes, evaluate_intervals
+
+    if kind != "genes" and plot is not None:
+        raise click.BadParameter("is drawn of genes only", param_hint="--plot")
+    if kind != "changepoints" and folder is not None:
+        raise click.BadParameter("is for change points only", param_hint="--dir")
     if kind == "intervals":
-        if plot is not None:
-            raise click.BadParameter("is drawn of genes only", param_hint="--plot")
         evaluate_intervals.show(calls, truth, as_json, tolerances, rate)
+        return
+    if kind == "changepoints":
+        if rate is not None or len(tolerances) > 1:
+            raise click.BadParameter("change points have one tolerance, and no rate", param_hint="--tolerance")
+        evaluate_changepoints.show(calls, truth, as_json, tolerances[0] if tolerances else None, folder)
         return
     if rate is not None or len(tolerances) > 1 or any(x != int(x) for x in tolerances):
         raise click.BadParameter("genes have one tolerance, in whole bases, and no rate", param_hint="--tolerance")

@@ -8,7 +8,10 @@ import click
 
 from . import options
 
-EMISSIONS = "Of what states emit: auto, bernoulli, gaussian, negative-binomial, zero-inflated or autoregressive."
+EMISSIONS = (
+    "Of what states emit: auto, bernoulli, gaussian, negative-binomial, zero-inflated or autoregressive; or shapes: of"
+    " windows of a series, for --states auto --calls, where auto means it."
+)
 DURATIONS = "Laws of durations: auto, geometric, free, lognormal, gamma, negative-binomial, poisson, spline or uniform."
 
 
@@ -62,7 +65,8 @@ def command(
     """Fit a hidden semi-Markov model to signals without labels: one model to all of INPUT.
 
     INPUT is a track store, other HDF5, ChromHMM's binarised marks, or a recording. States are named E1, E2 and so on,
-    from the most signal to the least. NaN is unknown, and summed over.
+    from the most signal to the least. NaN is unknown, and summed over. `fit series.csv --states auto --calls` finds
+    regimes of series: where their shape changes, and what comes back, with the posterior of every change.
     """
     if output is None and not calls:
         raise click.UsageError("nothing to do: give --output, or --calls, or both")
@@ -73,6 +77,15 @@ def command(
     if resume and output is None:
         raise click.UsageError("--resume needs --output: the checkpoint stands beside it")
     from semiseg.asked import Reading
+    from semiseg.regime_calling import call_regimes, is_series
+
+    read = Reading(dataset, rate, tuple(channels.split(",")) if channels else ())
+    regimes = calls and output is None and states == "auto" and family in ("auto", "shapes")
+    if family == "shapes" and not regimes:
+        raise click.UsageError("--family shapes goes with --states auto --calls, and without --output")
+    if regimes and (family == "shapes" or is_series(inputs[0], read)):
+        call_regimes(inputs[0], reading=read, command=["semiseg", *sys.argv[1:]])
+        return
     from semiseg.hsmm_files import fitted, numbers
     from semiseg.hsmm_fit import Settings
 
@@ -92,7 +105,7 @@ def command(
     with reporting(quiet) as report:
         about = fitted(
             inputs, output, settings, family, {} if order is None else {"order": order},
-            reading=Reading(dataset, rate, tuple(channels.split(",")) if channels else ()), device=chosen,
+            reading=read, device=chosen,
             resume=resume, calls=calls, command=("semiseg", *sys.argv[1:]), report=report,
         )  # fmt: skip
     if as_json:

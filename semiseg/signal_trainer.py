@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from . import calibration, segmenter
 from .distributed import rank
 from .errors import SemisegError
+from .formats.segments import COLOURS
 from .intervals import SIDES, Agreement, Segment, compare
 from .kernels import viterbi
 from .recipe import SignalPlan
@@ -30,7 +31,6 @@ from .trainer import Progress, train
 from .training import UNKNOWN, Recipe, settle_seeds
 
 TOGETHER = 64  # recordings of one length that are decoded at once
-COLOURS = ("0,114,178", "213,94,0", "0,158,115", "204,121,167", "230,159,0", "86,180,233")  # of Okabe and Ito
 
 
 class Signals:

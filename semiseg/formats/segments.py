@@ -9,6 +9,7 @@ from ..genes import Certainty
 from .bed import CERTAINTY, BedRow, certainty_cells
 from .output import Writer, comment
 
+COLOURS = ("0,114,178", "213,94,0", "0,158,115", "204,121,167", "230,159,0", "86,180,233")  # of Okabe and Ito
 CSV = ("sequence", "start", "end", "label", *CERTAINTY)
 
 
