@@ -63,12 +63,29 @@ def column(read: Callable[[int, int], NDArray], i: int, first: int, last: int) -
 class SignalModel(Protocol):
     """A model of signals, as decoding wants it."""
 
-    labels: tuple[str, ...]  # (C,) what a label's segments are called; the same name: the same concept
-    colours: tuple[str, ...]  # (C,) "r,g,b"
-    asked: NDArray[np.bool_]  # (C,) whether segments of a label are written, and told about
-    look: int  # positions that the backward pass begins beyond a view
-    view: int  # positions of a view
-    reach: int  # positions to either side of one that its scores look at
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """(C,) what a label's segments are called; the same name: the same concept."""
+
+    @property
+    def colours(self) -> tuple[str, ...]:
+        """(C,) "r,g,b"."""
+
+    @property
+    def asked(self) -> NDArray[np.bool_]:
+        """(C,) whether segments of a label are written, and told about."""
+
+    @property
+    def look(self) -> int:
+        """Positions that the backward pass begins beyond a view."""
+
+    @property
+    def view(self) -> int:
+        """Positions of a view."""
+
+    @property
+    def reach(self) -> int:
+        """Positions to either side of one that its scores look at."""
 
     def parts(self, source: Source) -> Iterator[tuple[Strip, float]]:
         """Yield what is decoded, each on its own, and how many of its coordinates one of the model's positions takes.
@@ -91,8 +108,13 @@ class Lenient(Protocol):
     mean of its label's over it.
     """
 
-    slack: int  # positions to either side of a called end that are near
-    meaning: str  # of the posteriors, for headers
+    @property
+    def slack(self) -> int:
+        """Positions to either side of a called end that are near."""
+
+    @property
+    def meaning(self) -> str:
+        """Of the posteriors, for headers."""
 
     def believed(self, label: int, sure: Certainty) -> Certainty | None:
         """Return what is known about a segment, calibrated; None: it is too doubtful to be called."""

@@ -62,7 +62,8 @@ def test_lists_give_what_tiles_give(seed, way, monkeypatch):
     want = travelled(direction(p, way, False), stops)
     floor = fixed.FLOOR if way == "fixed" else -np.inf
     assert 0.005 < (want[1] > floor).mean() < 0.5
-    for name, a, b in zip(("alpha", "h", "alpha at the end", "entry", "ring", "folded", "first"), got, want, strict=True):
+    names = ("alpha", "h", "alpha at the end", "entry", "ring", "folded", "first")
+    for name, a, b in zip(names, got, want, strict=True):
         live = a > floor
         if name == "alpha":  # elsewhere nothing could follow
             assert not (live & ~(b > floor)).any()
