@@ -1,7 +1,6 @@
 """What a file of signals is, by its content and its name: a track store, binarised marks, other HDF5, a recording."""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import SemisegError
@@ -9,6 +8,8 @@ from ..signals import Source
 from .binarised import are_binarised, binarised_source
 from .files import open_bytes, reading
 from .hdf5 import SUFFIXES, is_hdf5
+from .hdf5_recordings import are_recordings
+from .recordings import open_recordings
 from .track_file import open_tracks_file
 
 RECORDINGS = (".hea", ".edf", ".npy", ".npz", ".csv", ".tsv", ".wav")
@@ -28,6 +29,8 @@ def open_source(
     if not path.exists():
         raise SemisegError(f"{path}: no such file")
     if path.suffix.lower() in SUFFIXES or is_hdf5(path):
+        if are_recordings(path):
+            return open_recordings(path, rate=rate, channels=channels, dataset=dataset)
         return open_tracks_file(path, dataset, rate, channels)
     if path.is_dir() or path.suffix.lower() not in RECORDINGS:
         marks = are_binarised(path)
@@ -36,10 +39,6 @@ def open_source(
                 raise SemisegError(f"{path}: binarised marks have no {'rate' if dataset is None else 'dataset'}")
             return binarised_source(path, marks, channels)
     if path.is_dir() or path.suffix.lower() in RECORDINGS:
-        if find_spec("semiseg.formats.recordings") is None:
-            raise SemisegError(f"{path}: recordings are not read yet")
-        from .recordings import open_recordings
-
         return open_recordings(path, rate=rate, channels=channels, dataset=dataset)
     if is_fasta(path):
         raise SemisegError(f"{path}: FASTA, not signals: choose a --model that finds genes")
