@@ -57,4 +57,5 @@ class NearEnds:
 
     def _around(self, at: NDArray, columns: NDArray, slack: int) -> tuple[NDArray, NDArray]:
         low, high = np.clip(at - slack, 0, self.length), np.clip(at + slack + 1, 0, self.length)
-        return tuple(x[high, columns] - x[low, columns] for x in (self.mass, self.moment))
+        mass, moment = (x[high, columns] - x[low, columns] for x in (self.mass, self.moment))
+        return mass, moment

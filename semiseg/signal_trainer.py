@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from .signal_scoring import part_of
 from .signal_stream import Wanted, segment
 from .signal_windows import Batch, Lead, draw
 from .signal_windows import stretch as stretch_of
-from .signals import Strip
+from .signals import SignalModel, Strip
 from .trainer import Progress, train
 from .training import UNKNOWN, Recipe, settle_seeds
 
@@ -134,7 +134,7 @@ def decoded(model: Segmenter, lead: Lead) -> list[Segment]:
     return [
         Segment(round(call.start * samples), round(call.end * samples), model.labels[call.label],
                 call.certainty.start, call.certainty.end)
-        for stretch in segment(model, part, Wanted(model.asked))
+        for stretch in segment(cast(SignalModel, model), part, Wanted(model.asked))
         for call in stretch.calls
         if call.certainty is not None
     ]  # fmt: skip

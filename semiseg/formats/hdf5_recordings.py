@@ -30,6 +30,13 @@ def read(path: Path, dataset: str | None) -> list[Recording]:
     ]
 
 
+def are_recordings(path: Path) -> bool:
+    """Whether a dataset of a file, or the file itself, tells a rate."""
+    file = open_hdf5(path)
+    with unpacking(path):
+        return "rate" in file.attrs or any("rate" in file[name].attrs for name in datasets(path, file))
+
+
 def recording(path: Path, name: str, item: Any) -> Recording:
     """Return a dataset as a recording."""
     width = 1 if item.ndim == 1 else item.shape[1]

@@ -1,19 +1,17 @@
 """What a file of signals is, by its content and its name: a track store, binarised marks, other HDF5, a recording."""
 
 from collections.abc import Sequence
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from typing import cast
 
 from ..errors import SemisegError
 from ..signals import Source
 from .binarised import are_binarised, binarised_source
 from .files import open_bytes, reading
 from .hdf5 import SUFFIXES, is_hdf5
+from .hdf5_recordings import are_recordings
+from .recordings import open_recordings
 from .track_file import open_tracks_file
 
-READER = "semiseg.formats.recordings"
 RECORDINGS = (".hea", ".edf", ".npy", ".npz", ".csv", ".tsv", ".wav")
 
 
@@ -31,6 +29,8 @@ def open_source(
     if not path.exists():
         raise SemisegError(f"{path}: no such file")
     if path.suffix.lower() in SUFFIXES or is_hdf5(path):
+        if are_recordings(path):
+            return open_recordings(path, rate=rate, channels=channels, dataset=dataset)
         return open_tracks_file(path, dataset, rate, channels)
     if path.is_dir() or path.suffix.lower() not in RECORDINGS:
         marks = are_binarised(path)
@@ -39,10 +39,7 @@ def open_source(
                 raise SemisegError(f"{path}: binarised marks have no {'rate' if dataset is None else 'dataset'}")
             return binarised_source(path, marks, channels)
     if path.is_dir() or path.suffix.lower() in RECORDINGS:
-        if find_spec(READER) is None:
-            raise SemisegError(f"{path}: recordings are not read yet")
-        found = import_module(READER).open_recordings(path, rate=rate, channels=channels, dataset=dataset)
-        return cast(Source, found)
+        return open_recordings(path, rate=rate, channels=channels, dataset=dataset)
     if is_fasta(path):
         raise SemisegError(f"{path}: FASTA, not signals: choose a --model that finds genes")
     raise SemisegError(
