@@ -78,6 +78,12 @@ class Census:
 
         return strip._replace(read=read)
 
+    def sure(self, segments: Iterator[Segment], asked: Asked) -> Iterator[Segment]:
+        """Yield segments; in the end something has to be known where they lie."""
+        yield from segments
+        if not any(self.known.values()):
+            raise SemisegError(f"{asked.input}: nothing is known anywhere in it: all values are NaN")
+
 
 def call(asked: Asked, say: Callable[[str], None], report: Callable[[int, int | None], None]) -> dict[str, Any]:
     """Write what is asked for and return a summary; `report` gets positions done, and how many there are."""
@@ -110,14 +116,12 @@ def call(asked: Asked, say: Callable[[str], None], report: Callable[[int, int | 
         if sink is not None and size is None:
             found = (spread(result, places[result.name]) for result in found)
         found = followed(found, sink, lambda n: report(n, total))
-        segments = (x for result in found for x in told(result, places[result.name], model, asked, census))
+        segments = census.sure((x for r in found for x in told(r, places[r.name], model, asked, census)), asked)
         if asked.calls:
             write(segments, asked, comments)
         else:
             for _ in segments:
                 pass
-        if not any(census.known.values()):
-            raise SemisegError(f"{asked.input}: nothing is known anywhere in it: all values are NaN")
         for name, known in census.known.items():
             if not known and not regions:
                 say(f"nothing is known about {name}: its segments are what the model expects of anything")
