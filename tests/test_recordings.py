@@ -75,7 +75,7 @@ def test_a_channel_is_chosen_by_name_or_number(values, tmp_path):
 
 def test_whole_numbers_of_any_width_in_wav(tmp_path):
     four = struct.pack("<3i", 0, -(2**31), 2**30)
-    for width, raw in ((1, b"\x80\x00\xff"), (3, b"\0\0\0" b"\0\0\x80" b"\0\0\x40"), (4, four)):
+    for width, raw in ((1, b"\x80\x00\xff"), (3, b"\0\0\0\0\0\x80\0\0\x40"), (4, four)):
         path = tmp_path / f"{width}.wav"
         with wave.open(str(path), "wb") as file:
             file.setparams((1, width, RATE, 3, "NONE", ""))
