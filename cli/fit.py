@@ -94,15 +94,9 @@ def command(
     from .fit_progress import reporting
 
     settings = Settings(
-        numbers(states),
-        durations,
-        longest,
-        restarts,
-        passes=passes,
-        tolerance=tolerance,
-        criterion=criterion,
-        seed=seed,
-    )
+        numbers(states), durations, longest, restarts, passes=passes, tolerance=tolerance, sharpen=sharpen,
+        criterion=criterion, seed=seed,
+    )  # fmt: skip
     chosen = options.chosen_device(device, threads)
     with reporting(quiet) as report:
         about = fitted(
