@@ -12,7 +12,7 @@ EMISSIONS = (
     "Of what states emit: auto, bernoulli, gaussian, negative-binomial, zero-inflated or autoregressive; or shapes: of"
     " windows of a series, for --states auto --calls, where auto means it."
 )
-DURATIONS = "Laws of durations: auto, geometric, free, lognormal, gamma, negative-binomial, poisson, spline or uniform."
+DURATIONS = "Laws of durations: geometric, free, lognormal, gamma, negative-binomial, poisson, spline or uniform."
 
 
 @click.command()
@@ -24,7 +24,7 @@ DURATIONS = "Laws of durations: auto, geometric, free, lognormal, gamma, negativ
 @click.option("--calls", is_flag=True, help="Decode INPUT with the model at once: BED to stdout.")
 @click.option("--family", default="auto", show_default=True, metavar="NAME", help=EMISSIONS)
 @click.option("--order", type=click.IntRange(1), help="Of the autoregressive family: values predicted from.")
-@click.option("--durations", default="auto", show_default=True, metavar="NAME", help=DURATIONS)
+@click.option("--durations", default="lognormal", show_default=True, metavar="NAME", help=DURATIONS)
 @click.option(
     "--longest", type=click.IntRange(2), default=32, show_default=True, help="Explicit durations; then a tail."
 )
@@ -32,6 +32,7 @@ DURATIONS = "Laws of durations: auto, geometric, free, lognormal, gamma, negativ
 @click.option("--restarts", type=click.IntRange(1), default=4, show_default=True, help="Starts; the likeliest goes on.")
 @click.option("--passes", type=click.IntRange(1), default=100, show_default=True, help="Over all data, at most.")
 @click.option("--tolerance", type=float, default=1e-4, show_default=True, help="Nats a position a pass must gain.")
+@click.option("--sharpen", type=click.IntRange(0), default=0, show_default=True, help="Steps for cheaper best paths.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--resume", is_flag=True, help="Go on from OUTPUT.checkpoint where it is there.")
 @options.reading
@@ -52,6 +53,7 @@ def command(
     restarts: int,
     passes: int,
     tolerance: float,
+    sharpen: int,
     seed: int,
     resume: bool,
     dataset: str | None,
@@ -92,15 +94,9 @@ def command(
     from .fit_progress import reporting
 
     settings = Settings(
-        numbers(states),
-        durations,
-        longest,
-        restarts,
-        passes=passes,
-        tolerance=tolerance,
-        criterion=criterion,
-        seed=seed,
-    )
+        numbers(states), durations, longest, restarts, passes=passes, tolerance=tolerance, sharpen=sharpen,
+        criterion=criterion, seed=seed,
+    )  # fmt: skip
     chosen = options.chosen_device(device, threads)
     with reporting(quiet) as report:
         about = fitted(

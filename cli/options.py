@@ -47,7 +47,6 @@ model = click.option(
     "--model", default=DEFAULT, show_default=True, metavar="NAME|FILE",
     help="A model that `semiseg models` lists, or a file that `semiseg train` or `fit` wrote.",
 )  # fmt: skip
-genome = several(click.argument("input", metavar="GENOME", type=click.Path(path_type=Path, allow_dash=True)), model)
 reading = several(
     click.option("--dataset", metavar="NAME", help="Of an HDF5 file that is no track store."),
     click.option("--rate", type=click.FloatRange(0, min_open=True), help="Samples a second, where the file has none."),

@@ -76,7 +76,6 @@ def from_files(
     ]
     alike(sources)
     found = fit(sources, family, settings, options, device=device, checkpoint=checkpoint, resume=resume, report=report)
-    settings = found.settings
     about = {
         "data": ", ".join(source.name for source in sources), "semiseg": __version__, "positions": found.positions,
         "nats_a_position": round(found.nats, 6), "free_parameters": found.model.parameters(),

@@ -20,7 +20,7 @@ from .errors import SemisegError
 from .hsmm import Hsmm
 from .hsmm_checkpoint import Checkpoint, Standing
 from .hsmm_durations import make
-from .hsmm_em import Counts, Group, Reader, Stretch, grouped, log_likelihood, passed, stretches
+from .hsmm_em import Counts, Group, Reader, Stretch, grouped, log_likelihood, passed, sharpened, stretches
 from .hsmm_start import WIDTHS, begin
 from .signals import Source
 from .survey import Survey, look
@@ -40,13 +40,14 @@ class Settings(NamedTuple):
     """How a model is fitted."""
 
     states: tuple[int, ...]  # numbers to choose from, ascending
-    durations: str = "auto"  # free where there is much to learn from, else negative-binomial
+    durations: str = "lognormal"
     longest: int = 32  # explicit durations, in positions
     restarts: int = 4
     trial: int = 8  # passes over the sample of each start
     settle: int = 24  # and of the best one, at most
     passes: int = 100  # over all data, at most
     tolerance: float = 1e-4  # nats a position that a pass must gain
+    sharpen: int = 0  # steps at the end that make the best path cheaper, at a price in likelihood
     criterion: str = "bic"
     seed: int = 0
 
@@ -66,7 +67,6 @@ class Fitted(NamedTuple):
 
     model: Hsmm
     survey: Survey
-    settings: Settings  # with what was left to be chosen
     nats: float  # log likelihood of a position, as the last pass saw it
     positions: int
     candidates: tuple[tuple[int, float, int], ...]  # numbers of states: score (less is better), free parameters
@@ -97,9 +97,6 @@ def fit(
         raise SemisegError(f"--criterion: expected one of {', '.join(CRITERIA)}, got {settings.criterion!r}")
     survey = look(sources)
     kind = family(name, survey, **(options or {}))
-    if settings.durations == "auto":
-        much = sum(strip.length for source in sources for strip in source.strips) > SAMPLE
-        settings = settings._replace(durations="free" if much else "negative-binomial")
     read = Reader(kind.context, device)
     data = cut(sources, settings, read.device.type)
     file = Checkpoint(checkpoint, (name, options, settings._asdict(), survey.as_json()))
@@ -108,7 +105,7 @@ def fit(
     if not standing.passes:
         run.choose()
     model = run.finish()
-    return Fitted(model, survey, settings, standing.passes[-1], data.positions, tuple(standing.candidates))
+    return Fitted(model, survey, standing.passes[-1], data.positions, tuple(standing.candidates))
 
 
 def cut(sources: Sequence[Source], settings: Settings, device: str) -> Data:
@@ -208,6 +205,8 @@ class Run:
             now.model = model.state()
             self.file.save(now)
             self.report(Progress(now.states, "all data", len(now.passes), s.passes, now.passes[-1]))
+        for _ in range(s.sharpen):
+            sharpened(model, self.read, self.data.whole)
         return model
 
     def draw(self, *what: int) -> np.random.Generator:
