@@ -18,7 +18,7 @@ CLOSE = 3  # bases that a boundary of a gene may be off by
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw reliability and precision-recall of genes here.")
 @click.option(
     "--tolerance", "tolerances", type=click.FloatRange(min=0), multiple=True,
-    help="Bases or positions that a boundary may be off by (3), milliseconds with --rate (150, 40), or of a series (0.01).",
+    help="Bases or positions that a boundary may be off by (3), ms with --rate (150 and 40), or of a series (0.01).",
 )  # fmt: skip
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Samples a second that intervals are in.")
 @click.option("--dir", "folder", type=click.Path(path_type=Path), help="Folder of series, by default TRUTH's.")
