@@ -144,13 +144,17 @@ def advance_rarely(
                 ends[c] = best + S[c] if best > floor else never
             else:
                 total, fits = 0.0, True
+                if low[c] == high[c]:  # only what is folded
+                    ref[c] = -np.inf
+                    for r in range(p):
+                        if mass[c, r] > floor:
+                            x, k = folded_row(table, longest, period, slope, c, mass[c, r], source[c, r], t)
+                            ref[c] = max(ref[c], x)
                 for j in range(low[c], high[c]):
                     total += w[c, j] * weights[c, t - at[c, j]]
                 for r in range(p):
                     if mass[c, r] > floor:
                         x, k = folded_row(table, longest, period, slope, c, mass[c, r], source[c, r], t)
-                        if low[c] == high[c]:
-                            ref[c] = max(ref[c], x) if r > 0 else x
                         if x - ref[c] > HEADROOM:
                             fits = False
                         elif x - ref[c] > -700.0:
