@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from semiseg import SemisegError
+from semiseg.errors import SemisegError, UsageError
 
 
 def run(command: click.Command, args: Sequence[str] | None = None) -> int:
@@ -31,7 +31,7 @@ def run(command: click.Command, args: Sequence[str] | None = None) -> int:
         if not is_users(error):
             raise
         click.echo(f"semiseg: {' '.join(str(error).split())}", err=True)
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     return status if isinstance(status, int) else 0
 
 

@@ -1,78 +1,65 @@
 """`semiseg evaluate`"""
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from .console import show_table
-
-if TYPE_CHECKING:
-    from semiseg.metrics import Scores
-    from semiseg.reliability import Reliability
-
-LEVELS = ("level", "true", "called", "right", "precision", "recall", "f1")
-TOTALS = ("exons_with_posterior", "ece", "brier")
-BINS = ("posterior_from", "posterior_to", "exons", "mean_posterior", "right")
+CLOSE = 3  # bases that a boundary of a gene may be off by
 
 
 @click.command()
 @click.argument("calls", type=click.Path(path_type=Path, allow_dash=True))
 @click.argument("truth", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Draw reliability and precision-recall into this file.")
 @click.option(
-    "--tolerance", type=click.IntRange(min=0), default=3, show_default=True, help="Bases a boundary may be off by."
-)
-def command(calls: Path, truth: Path, as_json: bool, plot: Path | None, tolerance: int) -> None:
-    """Score called genes against the true ones.
+    "--kind", type=click.Choice(["genes", "intervals", "changepoints"]), default="genes", show_default=True,
+    help="What is compared: coding genes, named segments of signals, or where series change.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw reliability and precision-recall of genes here.")
+@click.option(
+    "--tolerance", "tolerances", type=click.FloatRange(min=0), multiple=True,
+    help="What a boundary may be off by: bases (3), milliseconds with --rate (150, 40), or part of a series (0.01).",
+)  # fmt: skip
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Samples a second that intervals are in.")
+@click.option("--dir", "folder", type=click.Path(path_type=Path), help="Folder of series, by default TRUTH's.")
+def command(
+    calls: Path,
+    truth: Path,
+    kind: str,
+    as_json: bool,
+    plot: Path | None,
+    tolerances: tuple[float, ...],
+    rate: float | None,
+    folder: Path | None,
+) -> None:
+    """Score calls against the truth.
 
-    CALLS and TRUTH are GFF3, GTF or GenBank files, plain or compressed, or - for stdin. Coding exons are compared:
-    bases on each strand, exons, introns, whole genes, and boundaries within a tolerance. Column 6 of CALLS is taken
-    as the exon's posterior where it is a number from 0 to 1.
+    Genes: CALLS and TRUTH are GFF3, GTF or GenBank files, plain or compressed, or - for stdin. Coding exons are
+    compared: bases on each strand, exons, introns, whole genes, and boundaries within a tolerance. Column 6 of CALLS
+    is taken as the exon's posterior where it is a number from 0 to 1.
+
+    Intervals: CALLS and TRUTH are BED. Onsets and offsets of every name within tolerances, and intervals that overlap
+    by half of their union, between the first and the last true segment of a sequence; the posteriors of ends that
+    `semiseg decode` writes, against whether a true one lies within 20 ms.
+
+    Change points: CALLS and TRUTH are BED of states, or a line a series, separated by commas: its name and change
+    points; in TRUTH its name, a window that is ignored, and change points, where the folder of TRUTH, or --dir, has
+    NAME.txt with a value a line. Covering, and F1 with and without the start of a series.
     """
-    from semiseg.metrics import as_dict, score_files
+    from . import evaluate_changepoints, evaluate_genes, evaluate_intervals
 
-    scores = score_files(truth, calls, tolerance)
-    if plot is not None:
-        from semiseg.plots import plot_scores
-
-        plot_scores(scores, plot)
-    for note in scores.notes:
-        click.echo(f"semiseg: {note}", err=True)
-    if as_json:
-        click.echo(json.dumps(as_dict(scores)))
+    if kind != "genes" and plot is not None:
+        raise click.BadParameter("is drawn of genes only", param_hint="--plot")
+    if kind != "changepoints" and folder is not None:
+        raise click.BadParameter("is for change points only", param_hint="--dir")
+    if kind == "intervals":
+        evaluate_intervals.show(calls, truth, as_json, tolerances, rate)
         return
-    show_levels(scores)
-    if scores.reliability is not None:
-        show_reliability(scores.reliability)
-
-
-def show_levels(scores: "Scores") -> None:
-    """Write the accuracy of every level."""
-    levels = {
-        "nucleotide": scores.nucleotide,
-        "exon": scores.exon,
-        "intron": scores.intron,
-        "gene": scores.gene,
-        f"boundary ({scores.tolerance} bp)": scores.boundary,
-    }
-    show_table(
-        LEVELS,
-        ((name, *row, f"{row.precision:.4f}", f"{row.recall:.4f}", f"{row.f1:.4f}") for name, row in levels.items()),
-    )
-
-
-def show_reliability(reliability: "Reliability") -> None:
-    """Write the reliability's totals and its bins, each table after an empty line."""
-    click.echo()
-    show_table(TOTALS, [(reliability.exons, f"{reliability.ece:.4f}", f"{reliability.brier:.4f}")])
-    click.echo()
-    show_table(
-        BINS,
-        (
-            (f"{row.low:g}", f"{row.high:g}", row.exons, f"{row.posterior:.4f}", f"{row.right:.4f}")
-            for row in reliability.bins
-        ),
-    )
+    if kind == "changepoints":
+        if rate is not None or len(tolerances) > 1:
+            raise click.BadParameter("change points have one tolerance, and no rate", param_hint="--tolerance")
+        evaluate_changepoints.show(calls, truth, as_json, tolerances[0] if tolerances else None, folder)
+        return
+    if rate is not None or len(tolerances) > 1 or any(x != int(x) for x in tolerances):
+        raise click.BadParameter("genes have one tolerance, in whole bases, and no rate", param_hint="--tolerance")
+    evaluate_genes.show(calls, truth, as_json, plot, int(tolerances[0]) if tolerances else CLOSE)

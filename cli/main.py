@@ -1,5 +1,6 @@
 """The program `semiseg`: a group of commands, each loaded when it is used."""
 
+import os
 import signal
 import sys
 from importlib import import_module
@@ -10,7 +11,8 @@ from semiseg import __version__
 
 from . import console
 
-COMMANDS = ("decode", "demo", "evaluate", "models", "plot", "posteriors", "train")
+STOPPED = 128  # exit statuses above it: by a signal
+COMMANDS = ("decode", "demo", "evaluate", "fit", "models", "plot", "posteriors", "tracks", "train")
 
 
 class CommandsOnUse(click.Group):
@@ -34,8 +36,14 @@ def group() -> None:
 
 def main() -> None:
     """Exit with the status of the command line; told to end, it takes back what is half written."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    sys.exit(console.run(group))
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(STOPPED + number))
+    try:
+        status = console.run(group)
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+    if status > STOPPED:  # all is tidied up: threads are not waited for, a window of a large model takes seconds
+        os._exit(status)
+    sys.exit(status)
 
 
 if __name__ == "__main__":  # python -m semiseg.cli.main, as torchrun starts it

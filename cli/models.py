@@ -10,7 +10,7 @@ from .console import show_table
 if TYPE_CHECKING:
     from semiseg.bundled import Listed
 
-FIGURES = ("nucleotide", "exon", "gene", "ece")
+FIGURES = ("nucleotide", "exon", "gene", "interval", "end", "ece")
 COLUMNS = ("name", "clade", "data", *FIGURES, "licence", "bytes", "sha256")
 DIGITS = 8  # of the checksum
 
@@ -20,7 +20,8 @@ DIGITS = 8  # of the checksum
 def command(as_json: bool) -> None:
     """List the models that come with semiseg.
 
-    nucleotide, exon and gene are F1 on the sequences set aside to validate on, ece is the error of the posteriors.
+    nucleotide, exon and gene, and interval and end of models of signals, are F1 on what was set aside to validate on;
+    ece is the error of the posteriors.
     """
     from semiseg.bundled import listing
 

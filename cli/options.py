@@ -15,7 +15,7 @@ from semiseg.bundled import DEFAULT
 if TYPE_CHECKING:
     import torch
 
-    from semiseg.calling import Asked
+    from semiseg.asked import Asked
 
 Command = Callable[..., Any]
 
@@ -25,13 +25,34 @@ def several(*decorators: Callable[[Command], Command]) -> Callable[[Command], Co
     return lambda command: reduce(lambda inner, one: one(inner), reversed(decorators), command)
 
 
-genome = several(
-    click.argument("genome", type=click.Path(path_type=Path, allow_dash=True)),
-    click.option(
-        "--model", default=DEFAULT, show_default=True, metavar="NAME|FILE",
-        help="A model that `semiseg models` lists, or a file that `semiseg train` wrote.",
-    ),
+class Batch(click.ParamType):
+    """A number of positions, or None: auto."""
+
+    name = "batch"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """Return the number; it says so where it is none."""
+        if value is None or value == "auto":
+            return None
+        try:
+            number = int(str(value))
+        except ValueError:
+            number = 0
+        if number < 1:
+            self.fail(f"expected auto or a number of bases, got {value!r}", param, ctx)
+        return number
+
+
+model = click.option(
+    "--model", default=DEFAULT, show_default=True, metavar="NAME|FILE",
+    help="A model that `semiseg models` lists, or a file that `semiseg train` or `fit` wrote.",
 )  # fmt: skip
+reading = several(
+    click.option("--dataset", metavar="NAME", help="Of an HDF5 file that is no track store."),
+    click.option("--rate", type=click.FloatRange(0, min_open=True), help="Samples a second, where the file has none."),
+    click.option("--channels", metavar="NAME,...", help="Tracks or channels to read, instead of all."),
+)
+data = several(click.argument("input", type=click.Path(path_type=Path, allow_dash=True)), model, reading)
 regions = several(
     click.option(
         "-r", "--region", multiple=True, metavar="NAME[:FROM-TO]",
@@ -42,6 +63,10 @@ regions = several(
 )  # fmt: skip
 running = several(
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option(
+        "--batch", type=Batch(), default="auto", show_default=True, metavar="auto|N",
+        help="Bases that a GPU decodes at once; auto: as many as it has free memory for.",
+    ),
     click.option("--threads", type=click.IntRange(1), help="By default as many as there are cores."),
     click.option("--raw", is_flag=True, help="Posteriors as they are, without the model's calibration."),
     click.option("-q", "--quiet", is_flag=True, help="No progress and no warnings."),
@@ -58,25 +83,30 @@ def decoding(command: Command) -> Command:
 
     @wraps(command)
     def whole(
-        genome: Path,
+        input: Path,
         model: str,
         region: tuple[str, ...],
         regions_bed: Path | None,
         isolated: bool,
         device: str,
+        batch: int | None,
         threads: int | None,
         raw: bool,
         quiet: bool,
         as_json: bool,
         log: Path | None,
+        dataset: str | None = None,
+        rate: float | None = None,
+        channels: str | None = None,
         **own: Any,
     ) -> None:
-        from semiseg.calling import Asked
+        from semiseg.asked import Asked, Reading
         from semiseg.genome import Settings
 
         shared = Asked(
-            genome, model, Settings(chosen_device(device, threads), isolated=isolated),
+            input, model, Settings(chosen_device(device, threads), isolated=isolated, batch=batch),
             regions=region, regions_bed=regions_bed, raw=raw, log=log, command=("semiseg", *sys.argv[1:]),
+            reading=Reading(dataset, rate, tuple(channels.split(",")) if channels else ()),
         )  # fmt: skip
         asked, work = command(shared, **own)
         run(asked, work, quiet, as_json)

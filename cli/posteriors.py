@@ -8,13 +8,13 @@ import click
 from . import options
 
 if TYPE_CHECKING:
-    from semiseg.calling import Asked
+    from semiseg.asked import Asked
 
 FORMS = ("bigwig", "bedgraph", "hdf5")
 
 
 @click.command()
-@options.genome
+@options.data
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path),
     help="A folder for a file a track, or one file for all where it ends in .h5.",
@@ -26,10 +26,11 @@ def command(
     output: Path,
     form: str | None,
 ) -> tuple["Asked", options.Command]:
-    """Write tracks of exact posteriors along GENOME: one for each label, one for each kind of site, one of entropy.
+    """Write tracks of exact posteriors along INPUT: one for each label, one for each kind of site, one of entropy.
 
-    Sites stand at the base that follows them; entropy is that of the labels of a base, in bits.
+    INPUT is FASTA where the model finds genes; else a track store, other HDF5, binarised marks, or a recording. Sites
+    stand at the base that follows them; entropy is that of the labels of a position, in bits.
     """
-    from semiseg.calling import call
+    from semiseg.asked import call
 
     return shared._replace(calls=False, posteriors=output, track_form=form), call

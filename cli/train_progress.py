@@ -63,8 +63,8 @@ class Bar:
             self.task = self.bars.add_task("", total=progress.steps, completed=progress.step - 1)
             self.bars.start()
         if progress.validated is not None:
-            exon, gene = (progress.validated[level] for level in ("exon", "gene"))
-            self.figures = f" F1 exon {exon:.3f} gene {gene:.3f} best {progress.best:.3f}"
+            last = "".join(f" {level} {value:.3f}" for level, value in list(progress.validated.items())[-2:])
+            self.figures = f" F1{last} best {progress.best:.3f}"
         self.bars.update(self.task, completed=progress.step, description=f"loss {progress.loss:.4f}{self.figures}")
 
     def __enter__(self) -> Self:

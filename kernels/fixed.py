@@ -37,20 +37,24 @@ def integers(x: NDArray) -> NDArray:
 
 
 @compiled
-def round_rows(rows: NDArray, slope: NDArray, position: int, fine: NDArray, skip: int, out: NDArray) -> None:
+def round_rows(rows: NDArray, slope: NDArray, position: int, fine: NDArray, skip: int, out: NDArray) -> float:
     """Fill `out` with int64 emissions (NEVER: forbidden) of the rows behind the first `skip`; carry `fine` on.
 
     `position` is the absolute one of the first row, `fine` (C,) what the fractions have added up to since the last
-    multiple of GRID: all that the rounding of later rows depends on.
+    multiple of GRID: all that the rounding of later rows depends on. Return the sum over rows of a row's largest
+    finite absolute value.
     """
     half = 1 << (FINE - 17)
+    total = 0.0
     for i in range(rows.shape[0]):
+        largest = 0.0
         if (position + i) % GRID == 0:
             fine[:] = 0
         for c in range(rows.shape[1]):
             x = np.float64(rows[i, c])
             units = NEVER
             if x > -np.inf:
+                largest = max(largest, abs(x))
                 x += slope[c]
                 whole = np.floor(x)
                 before = (fine[c] + half) >> (FINE - 16)
@@ -58,6 +62,33 @@ def round_rows(rows: NDArray, slope: NDArray, position: int, fine: NDArray, skip
                 units = np.int64(whole) * (1 << 16) + ((fine[c] + half) >> (FINE - 16)) - before
             if i >= skip:
                 out[i - skip, c] = units
+        total += largest
+    return total
+
+
+@compiled
+def round_scores(scores: NDArray, out: NDArray) -> float:
+    """Fill `out` with int64 boundary scores (NEVER: forbidden); return the largest finite absolute value."""
+    highest = 0.0
+    for i in range(scores.shape[0]):
+        for k in range(scores.shape[1]):
+            x = np.float64(scores[i, k])
+            out[i, k] = NEVER
+            if x > -np.inf:
+                highest = max(highest, abs(x))
+                out[i, k] = np.int64(np.rint(x / UNIT))
+    return highest
+
+
+@compiled
+def tally(rows: NDArray, sums: NDArray, uncut: NDArray) -> None:
+    """Add int64 emissions up for labels that have not been cut yet, and take those that are from them."""
+    for c in range(rows.shape[1]):
+        for i in range(rows.shape[0] if uncut[c] else 0):
+            if rows[i, c] <= FLOOR:
+                uncut[c] = False
+                break
+            sums[c] += rows[i, c]
 
 
 def quantised_emissions(x: Sequence, start: int, stop: int) -> NDArray:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 POLL = 0.1  # seconds after which a stage looks whether anyone still listens
+PATIENCE = 1.0  # seconds that a stage is waited for once nobody does: whoever is told to stop stops soon
 
 
 def ahead(items: Iterator[Item], depth: int = 1) -> Iterator[Item]:
@@ -47,4 +48,4 @@ def ahead(items: Iterator[Item], depth: int = 1) -> Iterator[Item]:
             yield value
     finally:
         stopped.set()
-        thread.join()
+        thread.join(PATIENCE)

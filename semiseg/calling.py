@@ -8,48 +8,29 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
-
 from . import __version__, bundled, depth
-from .errors import SemisegError
+from .asked import Asked, Reading
+from .assembly import Stretch
+from .errors import SemisegError, UsageError
 from .finder import Finder, load
-from .formats.bed import EXTRA, gene_rows, write_bed
+from .following import Result, followed
+from .formats.bed import EXTRA, LABELS, gene_rows, write_bed
 from .formats.bgzip import is_compressed
 from .formats.files import describe
 from .formats.gff import write_gff3
-from .formats.output import writing
+from .formats.output import format_of, writing
 from .formats.resumable import Output
 from .formats.sequences import Sequences, open_sequences
-from .formats.tracks import TrackSink, form_of, open_tracks
+from .formats.source import signal_kind
+from .formats.tracks import form_of, open_tracks
 from .gene_tracks import track_names
 from .genes import Gene
-from .genome import Census, Result, Settings, decode_genome, decode_regions
+from .genome import Census, decode_genome, decode_regions
 from .parts import Region, read_regions, region
 
 MARKED = 1 << 22  # bases of contigs between two marks
-FILLED = 1 << 20  # positions of a gap between regions that are filled at once
+FORMS = ("bed", "bed9", "gff3")
 MEANING = "score: posterior of exactly this exon, {}; start_ and end_ columns: of its ends, and 95 % credible intervals"
-
-
-class Asked(NamedTuple):
-    """What is wanted of a genome."""
-
-    genome: Path
-    model: str
-    settings: Settings
-    form: str = "bed"  # or bed9, gff3
-    output: Path | None = None  # None: standard output
-    calls: bool = True
-    posteriors: Path | None = None
-    track_form: str | None = None  # bigwig, bedgraph or hdf5; None: as the name of `posteriors` says
-    regions: tuple[str, ...] = ()
-    regions_bed: Path | None = None
-    labels: tuple[str, ...] = ("exon",)  # of BED's rows
-    least: float = 0.0  # posterior of a gene that is written
-    raw: bool = False  # without calibration
-    resume: bool = False
-    log: Path | None = None  # where warnings and the summary go too, with times
-    command: tuple[str, ...] = ()
 
 
 class Begun(NamedTuple):
@@ -67,7 +48,10 @@ def begun(asked: Asked, say: Callable[[str], None]) -> Iterator[Begun]:
     model = bundled.find(asked.model)
     finder, census = load(model), Census()
     finder.model.to(asked.settings.device)
-    with open_sequences(asked.genome) as sequences:
+    kind = signal_kind(asked.input)
+    if kind is not None:
+        raise SemisegError(f"{asked.input}: {kind}, but {model.stem} finds genes in FASTA: choose a --model of signals")
+    with open_sequences(asked.input) as sequences:
         for note in sequences.notes:
             say(note)
         yield Begun(model, finder, census, sequences)
@@ -81,11 +65,12 @@ def call(
     report: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Write what is asked for and return a summary; `report` gets positions done, and how many there are."""
+    asked = sensible(asked)
     with begun(asked, say) as (path, finder, census, sequences), ExitStack() as stack:
-        regions = chosen(asked, sequences)
+        regions = chosen(asked, lambda: lengths_of(sequences, "a region needs"))
         settings = asked.settings._replace(tracks=asked.posteriors is not None, introns="intron" in asked.labels)
 
-        def results(skip: int) -> Iterator[Result]:
+        def results(skip: int) -> Iterator[Result[Stretch]]:
             if regions:
                 found = decode_regions(sequences, regions, finder, settings, census, asked.raw)
             else:
@@ -117,11 +102,27 @@ def call(
     return {"genes": census.genes, "bases": census.bases, "model": path.stem}
 
 
-def chosen(asked: Asked, sequences: Sequences) -> list[Region]:
+def sensible(asked: Asked) -> Asked:
+    """Return what is asked of a genome, with what was left to be chosen; refuse what makes no sense there."""
+    form = asked.form or format_of(asked.output, "bed")
+    labels = asked.labels or ("exon",)
+    unknown = set(labels) - set(LABELS)
+    if asked.reading != Reading() or asked.seconds:
+        raise UsageError("--dataset, --rate, --channels and --unit are for models of signals, and this one finds genes")
+    if form not in FORMS:
+        raise UsageError(f"--format: expected one of {', '.join(FORMS)} of a model that finds genes, got {form}")
+    if unknown:
+        raise UsageError(f"--labels: expected some of {', '.join(LABELS)}, separated by commas")
+    if form == "gff3" and labels != ("exon",):
+        raise UsageError("--labels: GFF3 always has exons and CDS; choose --format bed")
+    return asked._replace(form=form, labels=labels)
+
+
+def chosen(asked: Asked, lengths_there: Callable[[], Mapping[str, int]]) -> list[Region]:
     """Return the regions asked for, in the file's order, those that overlap as one; none: everything."""
     if not asked.regions and asked.regions_bed is None:
         return []
-    lengths = lengths_of(sequences, "a region needs")
+    lengths = lengths_there()
     given = [region(text, lengths, "--region") for text in asked.regions]
     if asked.regions_bed is not None:
         given += read_regions(asked.regions_bed, lengths)
@@ -139,13 +140,13 @@ def chosen(asked: Asked, sequences: Sequences) -> list[Region]:
 
 def resume_key(asked: Asked, comments: Sequence[str]) -> str:
     """Return what two runs must have in common for one to go on where the other was killed."""
-    there = asked.genome.stat()
-    same = [asked.genome.resolve(), there.st_size, there.st_mtime_ns, asked.form, asked.labels, asked.least, asked.raw]
+    there = asked.input.stat()
+    same = [asked.input.resolve(), there.st_size, there.st_mtime_ns, asked.form, asked.labels, asked.least, asked.raw]
     same += [asked.settings.accurate, *comments]
     return hashlib.sha256(repr(same).encode()).hexdigest()
 
 
-def marked(results: Callable[[int], Iterator[Result]], stream: Output) -> Iterator[Result]:
+def marked(results: Callable[[int], Iterator[Result[Stretch]]], stream: Output) -> Iterator[Result[Stretch]]:
     """Yield results, but for those of a run before, and mark how many are written: at the same places in every run.
 
     Marks stand between contigs: the genes of one are counted on from region to region.
@@ -167,34 +168,8 @@ def lengths_of(sequences: Sequences, who: str) -> Mapping[str, int]:
     return sequences.lengths
 
 
-def followed(results: Iterator[Result], sink: TrackSink | None, report: Callable[[int], None]) -> Iterator[Result]:
-    """Yield results whose stretches, when they are used, go to the tracks as well and are counted."""
-    done, contig, at = 0, None, 0
-
-    def stretches(result: Result) -> Iterator:
-        nonlocal done, contig, at
-        if sink is not None and result.name != contig:
-            assert result.length is not None
-            sink.contig(result.name, result.length)
-            contig, at = result.name, -1
-        for stretch in result.stretches:
-            if sink is not None and stretch.tracks is not None and len(stretch.tracks):
-                while 0 <= at < stretch.first:
-                    n = min(FILLED, stretch.first - at)
-                    sink.add(at, np.zeros((n, stretch.tracks.shape[1]), np.float32))
-                    at += n
-                sink.add(stretch.first, stretch.tracks)
-                at = stretch.last
-            done += stretch.last - stretch.first
-            report(done)
-            yield stretch
-
-    for result in results:
-        yield result._replace(stretches=stretches(result))
-
-
 def write(
-    results: Callable[[int], Iterator[Result]], asked: Asked, sequences: Sequences, comments: Sequence[str]
+    results: Callable[[int], Iterator[Result[Stretch]]], asked: Asked, sequences: Sequences, comments: Sequence[str]
 ) -> None:
     """Write the genes of all results but the first so many."""
     is_gff = asked.form == "gff3"
@@ -214,13 +189,13 @@ def write(
             for number, gene in enumerate(genes, start=1)
             for row in gene_rows(gene, gene.name or f"{contig}_{number}", form, asked.labels)
         )
-        write_bed(rows, stream, EXTRA[asked.form], comments)
+        write_bed(rows, stream, EXTRA[form], comments)
 
 
-def by_contig(results: Iterator[Result], least: float) -> Iterator[tuple[str, int | None, Iterator[Gene]]]:
+def by_contig(results: Iterator[Result[Stretch]], least: float) -> Iterator[tuple[str, int | None, Iterator[Gene]]]:
     """Yield name, length and genes of every contig; several regions of one are one, so that its genes count on."""
 
-    def genes(group: Iterator[Result]) -> Iterator[Gene]:
+    def genes(group: Iterator[Result[Stretch]]) -> Iterator[Gene]:
         for result in group:
             for stretch in result.stretches:
                 yield from (g for g in stretch.genes if g.posterior is None or g.posterior >= least)

@@ -13,12 +13,13 @@ from .errors import SemisegError
 from .formats.annotation import read_annotation, select
 from .formats.fasta import Contig, read_fasta
 from .gene_model import EXONS, LawConfig
+from .gene_windows import Strip
 from .genes import Gene
 from .grammar import Grammar
 from .metrics import introns
 from .parts import cut, parse, set_aside
 from .sites import encode
-from .training import UNKNOWN, Strip
+from .training import UNKNOWN
 
 BESIDE = 30  # bases around a gene left out that are left out too: what it was taken for may begin a little earlier
 FEW = 20  # lengths too few to say anything about a law

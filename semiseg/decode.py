@@ -14,7 +14,8 @@ from .encoder import STRIDE
 from .gene_model import GeneModel
 from .genes import Gene
 from .kernels import Calls, Potentials, Segments, marginals, viterbi
-from .scoring import WINDOW, alone
+from .masks import masks
+from .scoring import WINDOW, part_of, seen
 from .segment_stream import Found, rows_of
 from .sites import encode
 
@@ -79,16 +80,18 @@ def score(
     model: GeneModel, sequences: Sequence[NDArray], device: torch.device | str, window: int = WINDOW
 ) -> Potentials:
     """Return the potentials of whole contigs, the same whatever the windows are."""
+    if len(sequences) == 1:
+        return part_of(model, sequences[0], 0, 0, len(sequences[0]), device, window=window)
     lengths = [len(x) for x in sequences]
     T = max(lengths)
-    masks = [model.grammar.masks(encode(x)) for x in sequences]
+    found = [masks(model.grammar, torch.from_numpy(encode(x)).to(device)) for x in sequences]
     forbidden, impossible = (
-        torch.stack([pad(torch.from_numpy(m), (0, 0, 0, rows - len(m))) for m in kind]).to(device)
-        for kind, rows in zip(zip(*masks, strict=True), (T, T + 1), strict=True)
+        torch.stack([pad(m, (0, 0, 0, rows - len(m))) for m in kind])
+        for kind, rows in zip(zip(*found, strict=True), (T, T + 1), strict=True)
     )
     padded = np.stack([np.pad(x, (0, T - len(x)), constant_values=PADDING) for x in sequences])
     p = model.potentials(see(model, padded, device, window), forbidden, impossible)
-    return p._replace(lengths=torch.tensor(lengths)) if len(sequences) > 1 else alone(p)
+    return p._replace(lengths=torch.tensor(lengths))
 
 
 def see(model: GeneModel, letters: NDArray, device: torch.device | str, window: int = WINDOW) -> Tensor:
@@ -99,7 +102,7 @@ def see(model: GeneModel, letters: NDArray, device: torch.device | str, window: 
         end = min(begin + window, T)
         low, high = max(0, begin - reach), min(T, end + reach)
         part = torch.from_numpy(np.array(letters[..., low:high])).to(device)
-        parts.append(model.features(part)[..., begin - low : end - low])
+        parts.append(seen(model, part)[..., begin - low : end - low])
     return torch.cat(parts, -1)
 
 

@@ -139,7 +139,7 @@ class NegativeBinomial(Law):
 class Geometric(Law):
     """Every further position is as likely as the one before: what a linear chain has."""
 
-    def __init__(self, longest: int, shortest: int = 1, mean: float = 150.0, **options: Any):
+    def __init__(self, longest: int = 2, shortest: int = 1, mean: float = 150.0, **options: Any):
         super().__init__(longest, shortest, **options)
         self.stay = self.parameter(math.log(mean - 1))  # logit of going on
 

@@ -3,3 +3,7 @@
 
 class SemisegError(Exception):
     """Something outside the program is wrong; the message is one line that says what was expected and what came."""
+
+
+class UsageError(SemisegError):
+    """What was asked for makes no sense, whatever the data are."""

@@ -87,6 +87,8 @@ class GeneModel(nn.Module):
         self.register_buffer("site", torch.from_numpy(self.grammar.type_sites.copy()), persistent=False)
         self.register_buffer("law_of", torch.from_numpy(self.grammar.law_of.copy()), persistent=False)
         self.register_buffer("types", torch.from_numpy(self.grammar.types.copy()), persistent=False)
+        C = len(self.grammar.labels)
+        self.register_buffer("says", torch.cat([torch.eye(C), torch.ones(1, C)]).bool(), persistent=False)
 
     place: Tensor  # (C, C) int64, the weight of a change
     allowed: Tensor  # (3, C, C)
@@ -95,6 +97,7 @@ class GeneModel(nn.Module):
     site: Tensor  # (columns,) index in SITES: + then -, each in the order of the outputs
     law_of: Tensor
     types: Tensor
+    says: Tensor  # (C + 1, C) what a known label may be; the last row: unknown
 
     def forward(self, letters: Tensor, forbidden: Tensor, impossible: Tensor, origin: int = 0) -> Potentials:
         """Return the potentials of (B, T) ASCII letters that begin `origin` positions behind a codon's edge.
@@ -114,12 +117,12 @@ class GeneModel(nn.Module):
             # where no exon at all may be is a gap: what is seen there speaks for nothing, and lengths alone decide
             gap = forbidden[..., self.is_exon].all(-1, keepdim=True)
             return Potentials(
-                emissions=self.emissions(seen, origin).masked_fill(gap, 0.0).masked_fill(forbidden, -torch.inf),
+                emissions=self.emissions(seen, origin).masked_fill_(gap, 0.0).masked_fill_(forbidden, -torch.inf),
                 durations=table.durations[:, self.law_of],
                 transitions=torch.where(self.allowed, self.change[self.place].double(), -torch.inf),
                 longest=table.longest.to(self.law_of.device)[self.law_of],
                 tail=table.tail[self.law_of],
-                boundaries=(Boundary(self.boundaries(seen).masked_fill(impossible, -torch.inf), self.types),),
+                boundaries=(Boundary(self.boundaries(seen).masked_fill_(impossible, -torch.inf), self.types),),
                 left="censored",
                 right="censored",
                 origin=origin,

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .asked import Asked
 from .assembly import Stretch
-from .calling import Asked, begun, chosen, followed
+from .calling import begun, chosen, lengths_of
 from .errors import SemisegError
+from .following import followed
 from .formats.bed import COLOURS
 from .formats.packages import needed
 from .formats.telling import told
@@ -56,7 +58,7 @@ def plot_region(
     needed("matplotlib", "a plot")
     assert asked.output is not None
     with begun(asked, say) as (model, finder, census, sequences):
-        region = only(chosen(asked, sequences))
+        region = only(chosen(asked, lambda: lengths_of(sequences, "a region needs")))
         size = region.end - region.start
         settings = asked.settings._replace(tracks=True)
         results = decode_regions(sequences, [region], finder, settings, census, asked.raw)

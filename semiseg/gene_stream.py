@@ -13,16 +13,15 @@ from .ahead import ahead
 from .assembly import Stretch, asked_about, assembled, concepts
 from .calibration import Calibration
 from .encoder import STRIDE
+from .flanks import NEAR, flank
 from .gene_model import PHASES, GeneModel
 from .gene_tracks import tracks_of
 from .kernels import Potentials
 from .kernels.cpu.marginals import Wanted
-from .kernels.views import forgets
-from .scoring import WINDOW, blocks, template
-from .segment_stream import LOOK, VIEW, Block, certain, views
+from .kernels.devices import moved
+from .scoring import BESIDE, WINDOW, blocks, part_of, template
+from .segment_stream import LOOK, VIEW, certain, views
 
-FLANK = 1 << 15  # positions left of a region that are decoded with it, at first
-NEAR = 1 << 14  # positions of a view, and of what lies beyond it, where a region is all that is asked for
 ALIGNED = STRIDE * PHASES  # streams begin at multiples of it, so that windows see the same as those of the whole contig
 
 Read = Callable[[int, int], NDArray]  # (first, last) -> letters
@@ -78,7 +77,7 @@ def find_in_region(
     left matters.
     """
     first, last = region
-    start = flank(model, read, length, first, device)
+    start = flank(lambda a, b: between(model, read, length, a, b, device), length, first, ALIGNED)
 
     def pieces() -> Iterator[NDArray]:
         for a, b in pairwise([*range(start, length, NEAR), length]):
@@ -98,30 +97,8 @@ def find_in_region(
             return
 
 
-def flank(model: GeneModel, read: Read, length: int, first: int, device: torch.device | str) -> int:
-    """Return where to begin for what begins at `first` to be as in the whole contig."""
-
-    def stretch(a: int, b: int) -> Potentials:
-        return between(model, read, length, a, b, device)
-
-    size = FLANK
-    while True:
-        start = max(0, first - size) // ALIGNED * ALIGNED
-        if start == 0:
-            return 0
-        earlier = max(0, first - 2 * size) // ALIGNED * ALIGNED
-        if forgets(stretch(earlier, start), stretch(start, first), stretch(first, min(length, first + NEAR))):
-            return start
-        size *= 2
-
-
 def between(model: GeneModel, read: Read, length: int, a: int, b: int, device: torch.device | str) -> Potentials:
     """Return the potentials of a part of a contig."""
-    low = max(0, a - model.encoder.reach) // ALIGNED * ALIGNED
-    high = min(length, b + model.encoder.reach + 1)
-    wanted = template(model, a)
-    parts = list(blocks(model, iter([read(low, high)]), device, WINDOW, low))
-    whole = Block(torch.cat([x.emissions for x in parts]), (torch.cat([x.scores[0] for x in parts]),))
-    (sites,) = wanted.boundaries
-    rows = sites._replace(scores=whole.scores[0][a - low : b - low + 1])
-    return wanted._replace(emissions=whole.emissions[a - low : b - low], boundaries=(rows,))
+    beside = max(model.encoder.reach, BESIDE)
+    low = max(0, a - beside) // ALIGNED * ALIGNED
+    return moved(part_of(model, read(low, min(length, b + beside)), low, a, b, device), "cpu")

@@ -1,7 +1,11 @@
 """Tracks of posteriors along a contig: labels, sites, entropy."""
 
+import math
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from .grammar import Grammar, Label
 from .kernels.cpu.marginals import Part
@@ -22,11 +26,16 @@ def label_name(label: Label) -> str:
 
 def tracks_of(grammar: Grammar, part: Part) -> NDArray:
     """Return (n, tracks) posteriors of a stretch."""
-    names = [label_name(label) for label in grammar.labels]
-    unique = list(dict.fromkeys(names))
-    gather = np.array([[name == u for u in unique] for name in names], float)
-    labels = (part.position @ gather).clip(0, 1)
     assert part.kinds is not None
-    sites = part.kinds @ (grammar.type_sites[:, None] == np.arange(len(SITES)))
-    entropy = -np.where(labels > 0, labels * np.log2(np.where(labels > 0, labels, 1)), 0).sum(1, keepdims=True)
-    return np.concatenate([labels, sites.clip(0, 1), entropy], 1).astype(np.float32)
+    return track_values(grammar, torch.from_numpy(part.position), torch.from_numpy(part.kinds)).numpy()
+
+
+def track_values(grammar: Grammar, position: Tensor, kinds: Tensor) -> Tensor:
+    """Return (n, tracks) float32 of (n, C) posteriors of labels and (n, columns) of boundaries, on their device."""
+    names = [label_name(label) for label in grammar.labels]
+    gather = torch.tensor([[name == u for u in dict.fromkeys(names)] for name in names])
+    labels = (position @ gather.to(position)).clamp(0, 1)
+    site = torch.from_numpy(grammar.type_sites[:, None] == np.arange(len(SITES)))
+    sites = (kinds @ site.to(kinds)).clamp(0, 1)
+    entropy = torch.special.entr(labels).sum(1, keepdim=True) / math.log(2)
+    return torch.cat([labels, sites, entropy], 1).float()

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from .assembly import Stretch
 from .decode import decode_all, packed
 from .finder import Finder
+from .following import Result
 from .formats.sequences import Sequences
+from .gene_blocks import find_in_blocks
 from .gene_stream import find, find_in_region
 from .parts import Region
 
@@ -28,19 +30,12 @@ class Settings(NamedTuple):
     isolated: bool = False  # regions as if nothing lay around them
     accurate: bool = False  # what is expected to be right at most positions, and not the likeliest as a whole
     introns: bool = False  # with what is known about introns
+    batch: int | None = None  # positions that a GPU decodes at once; None: as many as it has memory for
 
     @property
     def wanted(self) -> dict[str, bool]:
         """What streams of contigs are asked for."""
         return {"tracks": self.tracks, "accurate": self.accurate, "introns": self.introns}
-
-
-class Result(NamedTuple):
-    """A contig, or a region of one."""
-
-    name: str
-    length: int | None  # of the contig; None: not known before it has been read
-    stretches: Iterator[Stretch]
 
 
 class Census:
@@ -66,14 +61,14 @@ class Census:
 
 def decode_genome(
     sequences: Sequences, finder: Finder, settings: Settings, census: Census, raw: bool = False, skip: int = 0
-) -> Iterator[Result]:
+) -> Iterator[Result[Stretch]]:
     """Yield every record's genes, in order, but for the first so many; each is used before the next is asked for."""
     calibration = None if raw else finder.calibration
     streamed = settings.tracks or settings.accurate  # all contigs are, and short ones with them
     most = WHOLE if settings.device.type == "cuda" and not streamed else SHORT
     waiting: list[tuple[str, NDArray]] = []
 
-    def together() -> Iterator[Result]:
+    def together() -> Iterator[Result[Stretch]]:
         done: dict[int, Stretch] = {}
         if streamed:
             for name, letters in waiting:
@@ -90,7 +85,13 @@ def decode_genome(
         waiting.clear()
 
     def stream(name: str, pieces: Iterator[NDArray]) -> Iterator[Stretch]:
-        found = find(finder.model, name, pieces, settings.device, calibration, **settings.wanted)
+        if settings.device.type == "cuda" and not settings.accurate:
+            found = find_in_blocks(
+                finder.model, name, pieces, settings.device, calibration,
+                tracks=settings.tracks, introns=settings.introns, block=settings.batch,
+            )  # fmt: skip
+        else:
+            found = find(finder.model, name, pieces, settings.device, calibration, **settings.wanted)
         return map(census.found, found)
 
     held = 0
@@ -117,7 +118,7 @@ def decode_regions(
     settings: Settings,
     census: Census,
     raw: bool = False,
-) -> Iterator[Result]:
+) -> Iterator[Result[Stretch]]:
     """Yield every region's genes, those that reach beyond it too, as they are found in the whole contig.
 
     Regions come in order and apart from each other; a gene that overlaps several of them belongs to the first.

@@ -16,12 +16,14 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from . import paths
 from .errors import SemisegError
 from .genes import Gene
-from .sites import CHASM, SITES, Column, Windows, gaps, possible, split_stops, stops_inside
+from .masks import masks
+from .sites import SITES, Column, split_stops
 
 # What lies upstream and downstream of each kind of exon, in the direction of transcription.
 KINDS = {
@@ -72,20 +74,8 @@ class Grammar:
         have in-frame stop codons, nor lie in gaps of the assembly, and no gene reaches over a long one. Whatever the
         bases around it are, a part of a sequence forbids nothing that the whole sequence allows.
         """
-        windows = Windows(bases)
-        forbidden = np.zeros((len(bases), len(self.labels)), bool)
-        for strand in (0, 1):
-            low = stops_inside(windows, strand)
-            last = low + (2 if strand == 0 else 0)  # transcribed
-            for frame in range(3):
-                exons = [c for c, label in enumerate(self.labels) if label.is_exon and label[1:3] == (strand, frame)]
-                forbidden[last[(low + origin) % 3 == frame][:, None], exons] = True
-        forbidden |= gaps(bases)[:, None] & np.array([label.is_exon for label in self.labels])
-        forbidden |= gaps(bases, CHASM)[:, None] & np.array([label.kind != "intergenic" for label in self.labels])
-        impossible = np.empty((len(bases) + 1, len(self.columns)), bool)
-        for i, column in enumerate(self.columns):
-            np.logical_not(possible(windows, column), out=impossible[:, i])
-        return forbidden, impossible
+        forbidden, impossible = masks(self, torch.from_numpy(bases), origin)
+        return forbidden.numpy(), impossible.numpy()
 
     def path(
         self, genes: Sequence[Gene], length: int, origin: int = 0, bases: NDArray | None = None

@@ -71,6 +71,12 @@ def read_about(path: Path) -> dict[str, Any]:
         return header["about"]
 
 
+def read_kind(path: Path) -> str:
+    """Return the kind of a file's model; no tensor is read."""
+    with opened(path, "numpy") as (_, header):
+        return str(header["kind"])
+
+
 @contextmanager
 def opened(path: Path, framework: str) -> Iterator[tuple[Any, dict[str, Any]]]:
     """Give an open file and its header: kind, config and about."""

@@ -1,12 +1,15 @@
 """The recipe of a training run, from a small TOML file: what a model is made of, and how it is trained."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .augmentation import Augment
 from .encoder import SHAPES
 from .errors import SemisegError
 from .grammar import SIZES
+from .signal_model import SHAPES as SIGNAL_SHAPES
 from .training import Recipe, Schedule
 
 
@@ -24,28 +27,55 @@ class Plan(NamedTuple):
     about: dict[str, Any] = {}  # noqa: RUF012 - never changed
 
 
-SECTIONS = {"training": Recipe, "schedule": Schedule}
+class SignalPlan(NamedTuple):
+    """A whole recipe file for signals."""
+
+    shape: str = "small"
+    rate: float = 0.0  # positions a second that recordings are brought to; 0: they are taken as they are
+    longest: int = 160  # explicit durations, at most
+    tolerance: float = 0.04  # seconds that an end may be off by, where it is validated
+    near: float = 0.02  # seconds: posteriors of ends are those of an end within so much
+    colours: dict[str, str] = {}  # noqa: RUF012
+    least: dict[str, float] = {}  # noqa: RUF012 - mean posterior of a label over a segment that is called, at least
+    training: Recipe = Recipe()
+    schedule: Schedule = Schedule()
+    augment: Augment = Augment()
+    about: dict[str, Any] = {}  # noqa: RUF012 - never changed
+
+
+SECTIONS = {"training": Recipe, "schedule": Schedule, "augment": Augment}
+OF_GENES = ("genes", "mutate", "composition")  # in [training]
+
+
+def read_signals(path: Path | None) -> SignalPlan:
+    """Return the recipe of a file for signals; what it leaves out is as it is without one."""
+    if path is None:
+        return SignalPlan()
+    plan = SignalPlan(**values_of(path, SignalPlan))
+    if plan.shape not in SIGNAL_SHAPES:
+        raise SemisegError(f"{path}: shape: expected one of {', '.join(SIGNAL_SHAPES)}, got {plan.shape!r}")
+    for name in OF_GENES:
+        if getattr(plan.training, name) != Recipe._field_defaults[name]:
+            raise SemisegError(f"{path}: training: {name} is about genes")
+    for name in ("rate", "tolerance", "near"):
+        if not 0 <= getattr(plan, name) < float("inf"):
+            raise SemisegError(f"{path}: {name}: expected 0 or more, got {getattr(plan, name)}")
+    if plan.longest < 2:
+        raise SemisegError(f"{path}: longest: expected at least 2, got {plan.longest}")
+    for name, least in plan.least.items():
+        if not (isinstance(least, int | float) and 0 <= least <= 1):
+            raise SemisegError(f"{path}: least.{name}: expected a posterior from 0 to 1, got {least!r}")
+    for name, colour in plan.colours.items():
+        if not (isinstance(colour, str) and re.fullmatch(r"\d{1,3},\d{1,3},\d{1,3}", colour)):
+            raise SemisegError(f"{path}: colours.{name}: expected 'red,green,blue', got {colour!r}")
+    return plan
 
 
 def read(path: Path | None) -> Plan:
     """Return the recipe of a file; what it leaves out is as it is without one."""
     if path is None:
         return Plan()
-    try:
-        values = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise SemisegError(f"{path}: cannot read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SemisegError(f"{path}: not TOML: {error}") from None
-    fields: dict[str, Any] = {}
-    for name, value in values.items():
-        if name not in Plan._fields:
-            raise SemisegError(f"{path}: unknown {name!r}; there are {', '.join(Plan._fields)}")
-        if name in SECTIONS:
-            fields[name] = filled(path, name, SECTIONS[name], value)
-        else:
-            fields[name] = fitting(path, name, value, Plan._field_defaults[name])
-    plan = Plan(**fields)
+    plan = Plan(**values_of(path, Plan))
     if plan.labels not in SIZES:
         raise SemisegError(f"{path}: labels: expected one of {', '.join(map(str, SIZES))}, got {plan.labels!r}")
     if plan.shape not in SHAPES:
@@ -55,6 +85,25 @@ def read(path: Path | None) -> Plan:
     if plan.longest < 1:
         raise SemisegError(f"{path}: longest: expected at least 1, got {plan.longest}")
     return plan
+
+
+def values_of(path: Path, kind: Any) -> dict[str, Any]:
+    """Return the values in a file, which must be those of a kind of plan."""
+    try:
+        values = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise SemisegError(f"{path}: cannot read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SemisegError(f"{path}: not TOML: {error}") from None
+    fields: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in kind._fields:
+            raise SemisegError(f"{path}: unknown {name!r}; there are {', '.join(kind._fields)}")
+        if name in SECTIONS:
+            fields[name] = filled(path, name, SECTIONS[name], value)
+        else:
+            fields[name] = fitting(path, name, value, kind._field_defaults[name])
+    return fields
 
 
 def filled(path: Path, section: str, kind: Any, values: Any) -> Any:

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from .encoder import STRIDE
 from .gene_model import OUTPUTS, GeneModel
 from .kernels import Potentials
 from .kernels.devices import moved
+from .masks import masks
 from .segment_stream import Block
 from .sites import CHASM, encode
 
@@ -34,8 +36,8 @@ def on_host(batch: Potentials) -> Potentials:
 
 def alone(p: Potentials) -> Potentials:
     """Return the potentials of a batch of one as those of a sequence."""
-    (sites,) = p.boundaries
-    return p._replace(emissions=p.emissions[0], boundaries=(sites._replace(scores=sites.scores[0]),))
+    maps = tuple(b._replace(scores=b.scores[0]) for b in p.boundaries)
+    return p._replace(emissions=p.emissions[0], boundaries=maps)
 
 
 def blocks(
@@ -67,19 +69,47 @@ def blocks(
         held, low = held[keep - low :], keep
 
 
-@torch.no_grad()
 def scored(
     model: GeneModel, letters: NDArray, low: int, at: int, end: int, last: bool, device: torch.device | str, start: int
 ) -> Block:
     """Return the scores of [at, end) of letters that begin at `low`; `last`: with those of the last boundary."""
     first = max(at - 1, low)  # a site of the second strand is seen at the base before it
-    a, b = max(first - BESIDE, low), min(end + BESIDE, low + len(letters))
-    masks = model.grammar.masks(encode(letters[a - low : b - low]), start + a)
-    forbidden, impossible = (torch.from_numpy(mask)[None, first - a :].to(device) for mask in masks)
-    c, d = max(at - model.encoder.reach, low), min(end + model.encoder.reach, low + len(letters))
-    part = torch.from_numpy(letters[c - low : d - low].copy())[None].to(device)
-    seen = model.features(part)[..., first - c : end - c]
-    n = end - first
-    p = on_host(model.potentials(seen, forbidden[:, :n], impossible[:, : n + 1], start + first))
-    rows = slice(at - first, n + last)
+    p = moved(part_of(model, letters, low, first, end, device, start), "cpu")
+    rows = slice(at - first, end - first + last)
     return Block(p.emissions[at - first :], tuple(b.scores[rows] for b in p.boundaries))
+
+
+@torch.no_grad()
+def part_of(
+    model: GeneModel,
+    letters: NDArray,
+    low: int,
+    first: int,
+    last: int,
+    device: torch.device | str,
+    start: int = 0,
+    window: int = WINDOW + STRIDE,  # whatever the first stride is cut by
+) -> Potentials:
+    """Return the potentials of [first, last) of letters that begin at `low`, as they are in the whole.
+
+    What surrounds a window goes through the encoder with it, as far as it can be seen from there.
+    """
+    a, b = max(first - BESIDE, low), min(last + BESIDE, low + len(letters))
+    codes = torch.from_numpy(encode(letters[a - low : b - low])).to(device)
+    forbidden, impossible = masks(model.grammar, codes, start + a)
+    mine = slice(first - a, last - a)
+    parts = []
+    for at in range(first // STRIDE * STRIDE, last, window):
+        end = min(at + window, last)
+        c, d = max(at - model.encoder.reach, low), min(end + model.encoder.reach, low + len(letters))
+        part = torch.from_numpy(letters[c - low : d - low].copy())[None].to(device)
+        parts.append(seen(model, part)[..., max(at, first) - c : end - c])
+    both = torch.cat(parts, -1)
+    sites = impossible[first - a : last - a + 1]
+    return alone(model.potentials(both, forbidden[None, mine], sites[None], start + first))
+
+
+def seen(model: GeneModel, letters: Tensor) -> Tensor:
+    """Return (2, B, OUTPUTS, T) features of (B, T) letters, in the precision that the device is built for."""
+    with torch.autocast("cuda", torch.bfloat16, enabled=letters.device.type == "cuda"):
+        return model.features(letters)

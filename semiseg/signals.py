@@ -5,11 +5,13 @@ are what the kernels count in; coordinates are what people read: bases of a trac
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .genes import Certainty
 from .kernels import Potentials
 from .segment_stream import Block
 
@@ -21,6 +23,8 @@ class Strip(NamedTuple):
     length: int  # positions
     read: Callable[[int, int], NDArray]  # (first, last) -> (last - first, channels) float32, NaN where nothing is known
     end: int  # in coordinates: the last position may be cut short
+    channels: tuple[str, ...] = ()  # where they are others than the source's
+    rate: float | None = None  # where it is another than the source's
 
 
 class Source(NamedTuple):
@@ -33,14 +37,55 @@ class Source(NamedTuple):
     rate: float | None = None  # positions a second; None: not in time
 
 
+def channel_names(source: Source, strip: Strip) -> tuple[str, ...]:
+    """Return the names of a sequence's channels."""
+    return strip.channels or source.channels
+
+
+def alone(source: Source) -> Iterator[Strip]:
+    """Yield every channel of every sequence on its own, named after both where a sequence has several."""
+    for strip in source.strips:
+        channels = channel_names(source, strip)
+        for i, channel in enumerate(channels):
+            yield strip._replace(
+                name=f"{strip.name}_{channel}" if len(channels) > 1 else strip.name,
+                read=partial(column, strip.read, i),
+                channels=(channel,),
+                rate=strip.rate or source.rate,
+            )
+
+
+def column(read: Callable[[int, int], NDArray], i: int, first: int, last: int) -> NDArray:
+    """Return (last - first, 1) values of one channel."""
+    return read(first, last)[:, i : i + 1]
+
+
 class SignalModel(Protocol):
     """A model of signals, as decoding wants it."""
 
-    labels: tuple[str, ...]  # (C,) what a label's segments are called; the same name: the same concept
-    colours: tuple[str, ...]  # (C,) "r,g,b"
-    asked: NDArray[np.bool_]  # (C,) whether segments of a label are written, and told about
-    look: int  # positions that the backward pass begins beyond a view
-    view: int  # positions of a view
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """(C,) what a label's segments are called; the same name: the same concept."""
+
+    @property
+    def colours(self) -> tuple[str, ...]:
+        """(C,) "r,g,b"."""
+
+    @property
+    def asked(self) -> NDArray[np.bool_]:
+        """(C,) whether segments of a label are written, and told about."""
+
+    @property
+    def look(self) -> int:
+        """Positions that the backward pass begins beyond a view."""
+
+    @property
+    def view(self) -> int:
+        """Positions of a view."""
+
+    @property
+    def reach(self) -> int:
+        """Positions to either side of one that its scores look at."""
 
     def parts(self, source: Source) -> Iterator[tuple[Strip, float]]:
         """Yield what is decoded, each on its own, and how many of its coordinates one of the model's positions takes.
@@ -53,3 +98,23 @@ class SignalModel(Protocol):
 
     def blocks(self, strip: Strip) -> Iterator[Block]:
         """Yield the scores of a strip's positions from left to right."""
+
+
+@runtime_checkable
+class Lenient(Protocol):
+    """A model of segments whose ends nobody knows to a position: a call is as good as where one of its kind is near.
+
+    Ends are written where they lie in the mean, their posteriors are sums over what is near, and a segment's own is the
+    mean of its label's over it.
+    """
+
+    @property
+    def slack(self) -> int:
+        """Positions to either side of a called end that are near."""
+
+    @property
+    def meaning(self) -> str:
+        """Of the posteriors, for headers."""
+
+    def believed(self, label: int, sure: Certainty) -> Certainty | None:
+        """Return what is known about a segment, calibrated; None: it is too doubtful to be called."""

@@ -86,7 +86,7 @@ class Windows:
     def __init__(self, bases: NDArray) -> None:
         self.length = len(bases)
         codes = np.full(self.length + 2 * REACH, OUTSIDE, np.uint8)
-        np.minimum(bases.astype(np.uint8), UNKNOWN, out=codes[REACH : REACH + self.length])
+        codes[REACH : REACH + self.length] = bases
         self._packed = {1: codes}
         for n in (2, 3):
             self._packed[n] = self._packed[n - 1][:-1] * np.uint8(CODES) + codes[n - 1 :]
@@ -120,11 +120,6 @@ def possible(windows: Windows, column: Column) -> NDArray:
     if column.not_before:
         out &= ~windows.read(column.not_before, 0)
     return out
-
-
-def stops_inside(windows: Windows, strand: int) -> NDArray:
-    """Return the low edges of all stop codons of a strand, in every frame."""
-    return np.flatnonzero(windows.read(STOP_WORDS[strand], 0))
 
 
 def gaps(bases: NDArray, least: int = GAP) -> NDArray:

@@ -1,25 +1,35 @@
-"""A training run from corpus to model file: steps, validation, checkpoints, and the best model kept."""
+"""A training run from windows to model file: steps, validation, checkpoints, and the best model kept."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
-from . import bundled, calibration, finder
-from .corpus import Corpus, covered, gather, laws
-from .decode import decode
 from .distributed import rank
 from .errors import SemisegError
-from .gene_model import Config, GeneModel
-from .genes import Gene
-from .grammar import grammar
-from .metrics import Scores, beliefs, score
-from .recipe import Plan
-from .reliability import measure
-from .training import Recipe, Run, Schedule, Windows, batches, settle_seeds
+from .training import Known, Recipe, Run, Schedule, Windows, batches, settle_seeds
+
+
+class Task(Protocol):
+    """What there is to learn, and how one knows whether it was learnt."""
+
+    figure: str  # of those that validation gives: the one that is to be best
+
+    def draw(self, recipe: Recipe, step: int, rank: int) -> Known:
+        """Return the windows of a step."""
+
+    def validate(self, model: Any, device: torch.device | str, most: int) -> dict[str, float]:
+        """Return figures from 0 to 1 on what was set aside, or on the first so many positions of it."""
+
+    def save(self, output: Path, model: Any, about: dict[str, Any]) -> None:
+        """Write a model."""
+
+    def finish(self, output: Path, device: torch.device | str) -> dict[str, Any]:
+        """Calibrate the model that was written, on all that was set aside; return what is known about it."""
 
 
 class Progress(NamedTuple):
@@ -29,12 +39,12 @@ class Progress(NamedTuple):
     steps: int
     loss: float  # nats a position, of this step
     validated: dict[str, float] | None  # F1 by level, where this step was validated
-    best: float  # gene F1
+    best: float  # of the figure that counts
 
 
 def train(
-    corpus: Corpus,
-    model: GeneModel,
+    task: Task,
+    model: Any,
     recipe: Recipe,
     output: Path,
     about: dict[str, Any],
@@ -53,7 +63,7 @@ def train(
     if resume and checkpoint.exists():
         state = run.resume(checkpoint)
     saved = time.monotonic()
-    windows = Windows(model.grammar, corpus.training, recipe, rank())
+    windows = Windows(partial(task.draw, recipe, rank=rank()), recipe.steps)
     for batch in batches(windows, run.step, schedule.workers if run.device.type == "cuda" else 0):
         if state["since"] >= schedule.patience:
             break
@@ -64,118 +74,15 @@ def train(
         last = run.step == recipe.steps
         if run.step % schedule.validate == 0 or last:
             with run.averaged():
-                validated = validate(run, corpus, schedule.bases)
-            better = validated["gene"] > state["best"]
-            state = {"best": max(state["best"], validated["gene"]), "since": 0 if better else state["since"] + 1}
+                validated = task.validate(model, run.device, schedule.bases)
+            figure = validated[task.figure]
+            better = figure > state["best"]
+            state = {"best": max(state["best"], figure), "since": 0 if better else state["since"] + 1}
             if better and first:
                 with run.averaged():
-                    finder.save(
-                        output, finder.Finder(model, None, {**about, "validation": validated, "step": run.step})
-                    )
+                    task.save(output, model, {**about, "validation": validated, "step": run.step})
         if first and (last or validated is not None or time.monotonic() - saved > schedule.checkpoint):
             run.save(checkpoint, state)
             saved = time.monotonic()
         report(Progress(run.step, recipe.steps, loss, validated, state["best"]))
-    if first and corpus.validation and output.exists():
-        return finish(corpus, output, device)
-    return {}
-
-
-def validate(run: Run, corpus: Corpus, bases: int) -> dict[str, float]:
-    """Return F1 by level on the first bases of the validation sequences."""
-    return figures(score(*called(run.model, corpus, run.device, bases, posteriors=False)))
-
-
-def figures(scores: Scores) -> dict[str, float]:
-    """Return F1 by level."""
-    return {level: getattr(scores, level).f1 for level in ("nucleotide", "exon", "gene")}
-
-
-def called(
-    model: GeneModel, corpus: Corpus, device: torch.device | str, bases: int | None = None, posteriors: bool = True
-) -> tuple[list[Gene], list[Gene]]:
-    """Return true and called genes of the validation sequences, up to so many bases."""
-    truth: list[Gene] = []
-    calls: list[Gene] = []
-    model.eval()
-    for contig, genes in corpus.validation:
-        n = len(contig.sequence) if bases is None else min(bases, len(contig.sequence))
-        if n == 0:
-            break
-        calls += decode(model, contig.name, contig.sequence[:n], device, posteriors=posteriors)
-        truth += [g for g in genes if g.exons[-1].end <= n]
-        bases = None if bases is None else bases - n
-    model.train()
-    return truth, calls
-
-
-def finish(corpus: Corpus, output: Path, device: torch.device | str) -> dict[str, Any]:
-    """Calibrate the best model on all validation sequences, note its figures, and write it again."""
-    best = finder.load(output)
-    best.model.to(device)
-    truth, calls = called(best.model, corpus, device)
-    before = score(truth, calls)
-    belief, right = beliefs(truth, calls)
-    fitted = calibration.fit(belief, right) if len(belief) >= calibration.LEAST else None
-    known = figures(before)
-    if before.reliability is not None:
-        known["ece_uncalibrated"] = before.reliability.ece
-    if len(belief) >= 2 * calibration.LEAST:
-        known["ece"] = measure(calibration.across(belief, right), right, len(belief)).ece
-    about = {**best.about, "validation": known}
-    finder.save(output, finder.Finder(best.model.cpu(), fitted, about))
-    return about
-
-
-def from_files(
-    genome: Path,
-    annotation: Path,
-    output: Path,
-    plan: Plan,
-    validation: Sequence[str] = (),
-    *,
-    start: str | None = None,
-    resume: bool = False,
-    device: torch.device | str = "cpu",
-    say: Callable[[str], None] = lambda text: None,
-    report: Callable[[Progress], None] = lambda progress: None,
-) -> dict[str, Any]:
-    """Train on a genome and its annotation; `start` is a trained model, by name or file, to begin with."""
-    first = rank() == 0
-    rules = grammar(plan.labels)
-    corpus = gather(genome, annotation, rules, validation)
-    if first:
-        for note in corpus.notes:
-            say(note)
-        genes, masked = covered(corpus.training)
-        n, aside = sum(len(s.genes) for s in corpus.training), sum(len(genes) for _, genes in corpus.validation)
-        say(f"{n} genes over {genes:.1%} of {len(corpus.training)} sequences to learn from, {masked:.1%} left out;"
-            f" {aside} genes to validate on")  # fmt: skip
-    settle_seeds(plan.training)
-    begin = {name: law._replace(family=plan.family, shape={} if plan.family != "lognormal" else law.shape)
-             for name, law in laws(corpus, rules, plan.longest).items()}  # fmt: skip
-    model = GeneModel(Config(plan.labels, plan.shape, plan.soft_masking, begin, plan.backbone))
-    if start is not None:
-        take_over(model, start)
-    about = {
-        "genome": genome.name,
-        "validated_on": [contig.name for contig, _ in corpus.validation],
-        "depth": corpus.depth.as_json(),
-        **({} if start is None else {"begun_from": Path(start).name}),
-        **plan.about,
-    }
-    return train(
-        corpus, model, plan.training, output, about,
-        schedule=plan.schedule, device=device, resume=resume, report=report if first else lambda progress: None,
-    )  # fmt: skip
-
-
-def take_over(model: GeneModel, start: str) -> None:
-    """Begin with what another model sees; how long segments are stays as this one's annotation has it."""
-    there = finder.load(bundled.find(start)).model
-    for field in ("labels", "shape", "soft_masking", "backbone_hash"):
-        own, other = getattr(model.config, field), getattr(there.config, field)
-        if own != other:
-            raise SemisegError(f"--from {start}: its {field} is {other!r}, the recipe's {own!r}; make them agree")
-    model.encoder.load_state_dict(there.encoder.state_dict())
-    model.change.data.copy_(there.change.data)
+    return task.finish(output, device) if first and output.exists() else {}

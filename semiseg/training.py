@@ -1,4 +1,4 @@
-"""Training of a gene model on the likelihood of whole segmentations, in steps that can be done again.
+"""Training on the likelihood of whole segmentations, in steps that can be done again.
 
 A step depends on the weights, the optimiser and its number: windows are drawn from a generator seeded by recipe, step
 and rank. So a run that was killed goes on from its last checkpoint as if nothing had happened.
@@ -6,32 +6,24 @@ and rank. So a run that was killed goes on from its last checkpoint as if nothin
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from . import model_file
 from .distributed import rank, share_gradients
 from .errors import SemisegError
-from .gene_model import GeneModel
-from .grammar import Grammar
 from .kernels import Segments, log_partition
 from .kernels.devices import moved
-from .mutation import mutate
-from .path_score import path_of, path_score
+from .path_score import path_score
 
-UNKNOWN = -1  # label of a position about which the annotation says nothing
-LOOKS = 3  # for a window where everything is known
-STEP = 3  # windows begin at one position modulo the codon
-BASES = np.frombuffer(b"ACGT", np.uint8)
-LOWER = np.uint8(0x20)  # the bit of a letter's case
+UNKNOWN = -1  # label of a position about which nothing is said
 
 
 class Recipe(NamedTuple):
@@ -45,11 +37,11 @@ class Recipe(NamedTuple):
     decay: float = 0.01
     clip: float = 1.0
     average: float = 0.998  # of the weights that are validated and kept
-    genes: float = 0.7  # share of windows around a gene; the others are anywhere
+    genes: float = 0.7  # of DNA: share of windows around a gene; the others are anywhere
     fit_laws: bool = False  # else duration laws stay as the annotation's lengths have them
     dropout: float = 0.0
-    mutate: float = 0.0  # share of windows that are changed as evolution might
-    composition: float = 0.0  # spread of the GC that they change towards
+    mutate: float = 0.0  # of DNA: share of windows that are changed as evolution might
+    composition: float = 0.0  # of DNA: spread of the GC that they change towards
     seed: int = 0
     deterministic: bool = False
 
@@ -58,89 +50,52 @@ class Schedule(NamedTuple):
     """When to look up from training."""
 
     validate: int = 250  # steps between validations
-    patience: int = 8  # validations without a better gene F1 before the run ends
+    patience: int = 8  # validations without a better one before the run ends
     checkpoint: float = 120.0  # seconds between checkpoints
     bases: int = 3_000_000  # of the validation sequences, at most: the rest waits for the end
     workers: int = 4  # processes that draw windows for a GPU
 
 
-class Strip(NamedTuple):
-    """A contig to learn from."""
+class Known(Protocol):
+    """Windows, and what is known about them."""
 
-    name: str
-    letters: NDArray  # (T,) uint8 ASCII
-    codes: NDArray  # (T,) int8: 0..3 ACGT, 4 anything else
-    labels: NDArray  # (T,) int16, UNKNOWN where masked
-    genes: NDArray  # (n, 2) int64 spans of the genes
+    @property
+    def labels(self) -> Tensor:
+        """(B, T) int64, in which UNKNOWN says nothing."""
 
+    @property
+    def path(self) -> Segments | None:
+        """Where one segmentation is all that is possible: that."""
 
-class Batch(NamedTuple):
-    """Windows of one phase."""
-
-    letters: Tensor  # (B, T) uint8
-    labels: Tensor  # (B, T) int64
-    forbidden: Tensor  # (B, T, C)
-    impossible: Tensor  # (B, T + 1, columns)
-    origin: int
-    path: Segments | None  # where everything is known
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        """What the model takes."""
 
 
-def draw(grammar: Grammar, strips: list[Strip], recipe: Recipe, step: int, rank: int = 0) -> Batch:
-    """Return the windows of a step: around genes, or anywhere, by contigs' lengths.
+class Model(Protocol):
+    """A module that can be trained: called, it gives potentials."""
 
-    A window with something unknown costs another pass over all of them, so others are looked at first.
-    """
-    rng = np.random.default_rng([recipe.seed, step, rank])
-    strips = [s for s in strips if len(s.letters) >= recipe.window + STEP]
-    if not strips:
-        raise SemisegError(f"training: no sequence of at least {recipe.window + STEP} bases; choose a smaller window")
-    origin = int(rng.integers(STEP))
-    lengths = np.array([len(s.letters) for s in strips], float)
-    counts = np.array([len(s.genes) for s in strips], float)
-    windows = []
-    for _ in range(recipe.batch):
-        near = counts.sum() > 0 and rng.random() < recipe.genes
-        weights = counts if near else lengths
-        for _ in range(LOOKS):
-            strip = strips[int(rng.choice(len(strips), p=weights / weights.sum()))]
-            last = len(strip.letters) - recipe.window
-            at = int(rng.integers(last + 1))
-            if near:
-                low, high = strip.genes[int(rng.integers(len(strip.genes)))]
-                at = int(rng.integers(low - recipe.window // 2, high - recipe.window // 2 + 1))
-            at = min(max(at, 0), last)
-            at -= (at - origin) % STEP
-            at += STEP if at < 0 else 0
-            part = slice(at, at + recipe.window)
-            if not (strip.labels[part] == UNKNOWN).any():
-                break
-        seen, codes = strip.letters[part], strip.codes[part]
-        if rng.random() < recipe.mutate:
-            codes = codes.copy()
-            mutate(codes, strip.labels[part], at, grammar, rng, recipe.composition)
-            seen = np.where(codes < len(BASES), BASES[codes % len(BASES)] | (seen & LOWER), seen)
-        windows.append((seen, strip.labels[part], *grammar.masks(codes, at)))
-    letters, labels, forbidden, impossible = (torch.from_numpy(np.stack(x)) for x in zip(*windows, strict=True))
-    path = None if bool((labels == UNKNOWN).any()) else path_of(labels.numpy())
-    return Batch(letters, labels.long(), forbidden, impossible, origin, path)
+    config: Any
+    laws: nn.Module
+    says: Tensor  # (labels that may be known, C) bool: those that may be meant; the last row: unknown
 
 
 class Windows(Dataset):
     """The batches of a run, by step."""
 
-    def __init__(self, grammar: Grammar, strips: list[Strip], recipe: Recipe, rank: int = 0):
-        self.grammar, self.strips, self.recipe, self.rank = grammar, strips, recipe, rank
+    def __init__(self, draw: Callable[[int], Known], steps: int):
+        self.draw, self.steps = draw, steps
 
-    def __getitem__(self, step: int) -> Batch:
-        return draw(self.grammar, self.strips, self.recipe, step, self.rank)
+    def __getitem__(self, step: int) -> Known:
+        return self.draw(step)
 
 
-def batches(windows: Windows, first: int, workers: int) -> Iterator[Batch]:
+def batches(windows: Windows, first: int, workers: int) -> Iterator[Known]:
     """Yield batches from a step on, drawn ahead by other processes where there are some."""
     # a generator of its own: the loader would draw a seed from torch's, and a resumed run would then differ
     return iter(
         DataLoader(
-            windows, batch_size=None, sampler=range(first, windows.recipe.steps), num_workers=workers,
+            windows, batch_size=None, sampler=range(first, windows.steps), num_workers=workers,
             prefetch_factor=4 if workers else None, generator=torch.Generator(),
         )
     )  # fmt: skip
@@ -149,26 +104,25 @@ def batches(windows: Windows, first: int, workers: int) -> Iterator[Batch]:
 class Loss(nn.Module):
     """Minus the log likelihood of what is known, in nats a position."""
 
-    def __init__(self, model: GeneModel):
+    def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
+        self.says = cast(Model, model).says
 
-    def forward(self, batch: Batch) -> Tensor:
-        p = self.model(batch.letters, batch.forbidden, batch.impossible, batch.origin)
+    def forward(self, batch: Known) -> Tensor:
+        p = self.model(*batch.inputs)
         if batch.path is not None:
             known = path_score(p, batch.path)
         else:
-            labels = batch.labels[..., None]
-            every = torch.arange(p.emissions.shape[-1], device=labels.device)
-            wrong = (labels != UNKNOWN) & (labels != every)
+            wrong = ~self.says[batch.labels]
             known = log_partition(p._replace(emissions=p.emissions.masked_fill(wrong, -torch.inf)))
-        return (log_partition(p) - known).mean() / batch.letters.shape[1]
+        return (log_partition(p) - known).mean() / p.emissions.shape[1]
 
 
 class Run:
     """A model, its average and its optimiser at one step."""
 
-    def __init__(self, model: GeneModel, recipe: Recipe, device: torch.device | str = "cpu"):
+    def __init__(self, model: Any, recipe: Recipe, device: torch.device | str = "cpu"):
         self.recipe, self.device, self.step = recipe, torch.device(device), 0
         self.model = model.to(self.device)
         for module in self.model.modules():
@@ -189,7 +143,7 @@ class Run:
             return r.rate * (self.step + 1) / r.warm_up
         return r.rate * 0.5 * (1 + math.cos(math.pi * min(1.0, (self.step - r.warm_up) / max(1, r.steps - r.warm_up))))
 
-    def advance(self, batch: Batch) -> float:
+    def advance(self, batch: Known) -> float:
         """Do one step and return its loss."""
         # a run that was resumed drops the same
         torch.manual_seed(int(np.random.SeedSequence([self.recipe.seed, self.step, rank()]).generate_state(1)[0]))

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from planted import CONFIG, TINY, planted
 
-from semiseg import finder, gene_stream
+from semiseg import finder, flanks, gene_stream
 from semiseg.calibration import Calibration
 from semiseg.cli import console
 from semiseg.cli.main import group
@@ -99,5 +99,6 @@ def places(genes: list[Gene]) -> list[tuple[str, int, int, str]]:
 @pytest.fixture(name="near")
 def short_flanks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Flanks so short that regions of a small contig begin in its middle."""
-    monkeypatch.setattr(gene_stream, "FLANK", 1920)
-    monkeypatch.setattr(gene_stream, "NEAR", 1920)
+    monkeypatch.setattr(flanks, "FLANK", 1920)
+    for module in (flanks, gene_stream):
+        monkeypatch.setattr(module, "NEAR", 1920)

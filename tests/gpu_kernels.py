@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import triton
 from genes import random_genome
@@ -25,10 +26,11 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
-from semiseg.kernels.cpu.batch import Options
+from semiseg.kernels.cpu.batch import Asked, Options
 from semiseg.kernels.gpu import batch
 from semiseg.kernels.potentials import Potentials
 from semiseg.kernels.resolve import Leaves, resolve
+from semiseg.kernels.results import Segments
 
 MANY = 40  # items: enough runs for a plan to give each few warps
 REGISTERS = 255  # a thread's, at most
@@ -87,8 +89,9 @@ def results(p: Potentials) -> None:
     C = leaves.emissions.shape[2]
     want = {"start", "end", "position", "transitions", "durations", "boundaries"}
     how = Options(None, 3, 64)
+    asked = Asked(Segments(*torch.tensor([[0], [1], [9], [0]])), np.zeros(1, np.int64), np.zeros(C, np.int64), 0.9)
     batch.viterbi(leaves, layout, how)
-    batch.marginals(leaves, layout, how, want, torch.arange(C), C, None)
+    batch.marginals(leaves, layout, how, want, torch.arange(C), C, asked)
     batch.gradients(leaves, layout, how, (True,) * len(Leaves._fields))
 
 
@@ -131,6 +134,8 @@ class Compiler:
             of["dead"].fill_(bool((of["rows"] == -torch.inf).any()))
         elif name == "advance_kernel":
             of["alpha"].zero_()  # every label may end everywhere
+        elif name == "positions_kernel":
+            of["position"].zero_()  # nothing is likely
         elif name == "path_guess_kernel":
             of["passed_on"].fill_(1)  # no guess was right
         elif name == "path_repair_kernel":

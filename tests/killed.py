@@ -11,6 +11,7 @@ from planted import planted, strip, tiny_model
 
 from semiseg import corpus, trainer
 from semiseg.depth import Depth
+from semiseg.gene_trainer import Genes
 from semiseg.training import Recipe, Schedule
 
 RECIPE = Recipe(window=300, batch=1, steps=8, warm_up=2, rate=1e-2, deterministic=True)
@@ -26,7 +27,8 @@ def main() -> None:
         if progress.step == kill:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    trainer.train(known, model, RECIPE, folder / "m", {}, schedule=SCHEDULE, resume=True, report=report)
+    task = Genes(known, model.grammar)
+    trainer.train(task, model, RECIPE, folder / "m", {}, schedule=SCHEDULE, resume=True, report=report)
 
 
 if __name__ == "__main__":

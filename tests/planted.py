@@ -12,9 +12,10 @@ from semiseg.encoder import SHAPES, Shape
 from semiseg.formats.fasta import Contig
 from semiseg.formats.gff import write_gff3
 from semiseg.gene_model import EXONS, Config, GeneModel, LawConfig
+from semiseg.gene_windows import Strip
 from semiseg.genes import Exon, Gene
 from semiseg.grammar import grammar
-from semiseg.training import Recipe, Strip, settle_seeds
+from semiseg.training import Recipe, settle_seeds
 
 TINY = Shape(8, 8, 3, (1, 3), (1,))
 LAWS = {

@@ -11,7 +11,8 @@ import torch.distributed as dist
 from planted import strip, tiny_model
 
 from semiseg.distributed import joined
-from semiseg.training import Recipe, Run, draw
+from semiseg.gene_windows import draw
+from semiseg.training import Recipe, Run
 
 RECIPE = Recipe(window=300, batch=1, steps=3, warm_up=1, rate=1e-2)
 

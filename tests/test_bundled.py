@@ -12,13 +12,14 @@ import pytest
 from planted import planted, tiny, tiny_model, write_files  # noqa: F401 - a fixture
 from safetensors import safe_open
 
-from semiseg import bundled, depth, finder
+from semiseg import bundled, depth, finder, segmenter
 from semiseg.cli import console
 from semiseg.cli.main import group
 from semiseg.depth import Depth
 from semiseg.errors import SemisegError
 from semiseg.formats.fasta import Contig
 from semiseg.genes import Exon, Gene
+from semiseg.model_file import read_kind
 from semiseg.training import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -221,9 +222,10 @@ def test_all_models_together_are_small():
 def test_a_bundled_model(name):
     path = bundled.find(name)
     assert path.stat().st_size <= 6 * MIB
-    about = finder.load(path).about
+    is_finder = read_kind(path) == finder.KIND
+    about = (finder if is_finder else segmenter).load(path).about
     assert all(about.get(key) for key in ("clade", "data", "licence", "validation"))
-    assert depth.from_json(about.get("depth")) is not None
+    assert (depth.from_json(about.get("depth")) is not None) == is_finder
     with safe_open(path, "numpy") as file:
         kinds = {key: file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118 - no mapping
     # two numbers a duration law stay as exact as they were

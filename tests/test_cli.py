@@ -35,6 +35,12 @@ def test_wrong_usage_exits_2(args: list[str], capsys: pytest.CaptureFixture[str]
     assert "Usage:" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("batch", ["0", "many"])
+def test_a_batch_is_a_number(batch: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert console.run(group, ["decode", "genome.fa", "--batch", batch]) == 2
+    assert f"expected auto or a number of bases, got '{batch}'" in capsys.readouterr().err
+
+
 def test_an_error_of_the_user_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert console.run(failing(SemisegError("expected this,\n found that")), []) == 1
     assert capsys.readouterr().err == "semiseg: expected this, found that\n"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from semiseg.asked import Asked, call
 from semiseg.bundled import DEFAULT
-from semiseg.calling import Asked, call
 from semiseg.formats.annotation import read_annotation
 from semiseg.formats.fasta import read_fasta
 from semiseg.genome import Settings

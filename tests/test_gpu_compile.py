@@ -17,7 +17,7 @@ IN_PAIRS = 4  # loads and stores of local memory among the 256 pairs' instructio
 LAUNCHED = {
     "advance_kernel", "bounds_kernel", "meet_kernel", "boundaries_kernel", "positions_kernel", "kinds_kernel",
     "transitions_kernel", "relative_kernel", "tails_kernel", "pairs_kernel", "path_guess_kernel", "path_repair_kernel",
-    "emissions_quantise_kernel",
+    "emissions_quantise_kernel", "covered_kernel", "near_kernel", "folds_kernel", "rest_kernel", "tail_kernel",
 }  # fmt: skip
 
 

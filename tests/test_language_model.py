@@ -18,8 +18,9 @@ from semiseg.decode import decode, see
 from semiseg.encoder import STRIDE, Shape, channels, reverse_complement
 from semiseg.errors import SemisegError
 from semiseg.gene_model import Config, GeneModel, config_of
+from semiseg.gene_windows import draw
 from semiseg.language_model import LanguageModelEncoder, windows
-from semiseg.training import Recipe, Run, draw, settle_seeds
+from semiseg.training import Recipe, Run, settle_seeds
 
 pytest.importorskip("transformers")
 

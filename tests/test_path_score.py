@@ -5,9 +5,10 @@ import torch
 from planted import strip, tiny  # noqa: F401 - a fixture
 
 from semiseg.gene_model import GeneModel
+from semiseg.gene_windows import draw
 from semiseg.kernels import Potentials, log_partition
 from semiseg.path_score import path_of, path_score
-from semiseg.training import Recipe, draw
+from semiseg.training import Recipe
 
 
 def only(p: Potentials, labels: torch.Tensor) -> Potentials:

@@ -20,7 +20,7 @@ from decoding import (  # noqa: F401 - fixtures
     untrained,
 )
 
-from semiseg import finder, gene_stream
+from semiseg import finder, flanks, gene_stream
 from semiseg.decode import decode
 from semiseg.genes import Gene
 
@@ -76,7 +76,8 @@ def test_a_region_does_not_begin_at_the_beginning(model: Path) -> None:
     letters = dna(25_000, 3)
     known = finder.load(model).model
     read = lambda a, b: letters[a:b]  # noqa: E731
-    start = gene_stream.flank(known, read, len(letters), 23_000, "cpu")
+    between = lambda a, b: gene_stream.between(known, read, len(letters), a, b, "cpu")  # noqa: E731
+    start = flanks.flank(between, len(letters), 23_000, gene_stream.ALIGNED)
     assert 0 < start < 23_000
     found = gene_stream.find_in_region(known, "one", read, len(letters), (23_000, 24_000))
     whole = [gene for gene in decode(known, "one", letters) if inside(gene, 23_000, 24_000)]

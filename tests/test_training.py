@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,14 @@ import pytest
 import torch
 from planted import planted, strip, tiny, write_files  # noqa: F401 - a fixture
 
-from semiseg import corpus, finder, model_file, recipe, trainer
+from semiseg import corpus, finder, gene_trainer, model_file, recipe
 from semiseg.decode import decode, see
 from semiseg.errors import SemisegError
 from semiseg.gene_model import GeneModel, config_of
+from semiseg.gene_windows import draw
 from semiseg.grammar import grammar
 from semiseg.kernels import log_partition, viterbi
-from semiseg.training import UNKNOWN, Loss, Recipe, Run, Schedule, Windows, batches, draw, settle_seeds
+from semiseg.training import UNKNOWN, Loss, Recipe, Run, Schedule, Windows, batches, settle_seeds
 
 RECIPE = Recipe(
     window=600, batch=2, steps=6, warm_up=2, rate=1e-2, dropout=0.1, mutate=0.5, composition=0.1, deterministic=True
@@ -68,7 +70,8 @@ def test_a_step_is_drawn_by_its_number(tiny, strips):  # noqa: F811
 
 def test_a_loader_gives_what_a_draw_gives(strips):
     for workers in (0, 2):
-        for step, batch in enumerate(batches(Windows(grammar(37), strips, RECIPE), 3, workers), start=3):
+        windows = Windows(partial(draw, grammar(37), strips, RECIPE), RECIPE.steps)
+        for step, batch in enumerate(batches(windows, 3, workers), start=3):
             assert all(
                 torch.equal(a, b) for a, b in zip(batch[:4], draw(grammar(37), strips, RECIPE, step)[:4], strict=True)
             )
@@ -168,7 +171,7 @@ def test_from_files_to_a_model(tiny, tmp_path):  # noqa: F811
     fasta, gff = write_files(tmp_path, one, two)
     plan = recipe.Plan(37, "tiny", training=RECIPE._replace(steps=4), schedule=Schedule(validate=2))
     said, seen = [], []
-    about = trainer.from_files(
+    about = gene_trainer.from_files(
         fasta, gff, tmp_path / "m.safetensors", plan, ["two"], say=said.append, report=seen.append
     )
     assert [p.step for p in seen] == [1, 2, 3, 4]

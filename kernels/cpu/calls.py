@@ -15,7 +15,7 @@ from ..edges import Tables, edge_tables
 from .laws import UNRESOLVED, Side, deal_out, gather, laws, settle_law, survey
 from .marginals import Smoother
 from .meeting import ahead
-from .posteriors import Panel, ends, positions, starts
+from .posteriors import Panel, cover
 
 SIDES = 8  # panels kept for folded rows that are dealt out far from their calls
 
@@ -66,6 +66,18 @@ def describe(
     The intervals are those of the segment that covers `(start + end - 1) // 2`, given that it is of the concept.
     """
     return _Survey(smoother, starts, ends, labels, concepts, level).describe()
+
+
+def intervals(
+    smoother: Smoother,
+    starts: NDArray,
+    ends: NDArray,
+    labels: NDArray,
+    concepts: NDArray | None = None,
+    level: float = 0.95,
+) -> tuple[NDArray, ...]:
+    """Return the intervals' fields of `describe`, from panels that a call's middle is in or its tail reaches alone."""
+    return _Survey(smoother, starts, ends, labels, concepts, level).intervals()
 
 
 class _Survey:
@@ -121,6 +133,17 @@ class _Survey:
         back = np.argsort(self.order)
         return Described(*(field[back] for field in out))
 
+    def intervals(self) -> tuple[NDArray, ...]:
+        """Return the fields of `Described` that are known where a call's middle is."""
+        interval, mass = np.zeros((len(self.starts), 4), int), np.zeros((len(self.starts), 2))
+        for k, (_, u, v) in enumerate(self.panels):
+            if ((self.middles >= u) & (self.middles < v)).any():
+                found = self._panel(k)
+                interval[found.middle], mass[found.middle] = found.interval, found.mass
+        columns = *interval[:, :2].T, mass[:, 0], *interval[:, 2:].T, mass[:, 1]
+        back = np.argsort(self.order)
+        return tuple(column[back] for column in columns)
+
     def _near(self, u: int, v: int) -> NDArray:
         """Return the calls that cover a position of [u, v)."""
         low, high = np.searchsorted(self.reached, u, "right"), np.searchsorted(self.starts, v)
@@ -140,24 +163,29 @@ class _Survey:
         smoother, (chunk, u, v) = self.smoother, self.panels[k]
         p = smoother.panel(chunk, u, v)
         x = smoother.forward.emissions(u, v)
-        start, end = starts(p), ends(p)
-        position = positions(p, start, end, x)
         calls = self._near(u, v)
-        a, b = np.maximum(self.starts[calls], u) - u, np.minimum(self.ends[calls], v) - u
-        sums = lambda y: np.concatenate([np.zeros((1, y.shape[1])), np.cumsum(y, 0)])  # noqa: E731
-        cuts, covered, emission = x == -np.inf, sums(position), sums(np.where(x == -np.inf, 0, x))
-        cuts = sums(cuts)
-        emission = np.where(cuts[b] > cuts[a], -np.inf, emission[b] - emission[a])
+        a, b, m = (
+            np.maximum(self.starts[calls], u) - u, np.minimum(self.ends[calls], v) - u, self.middles[calls] + 1 - u,
+        )  # fmt: skip
+        inside = (0 < m) & (m <= v - u)
+        where, rows = np.unique(np.concatenate([a, b, m[inside] - 1, m[inside]]), return_inverse=True)
+        a, b, at, right = np.split(rows, np.cumsum([len(calls), len(calls), inside.sum()]))
+        covered, position = (np.empty((len(where), x.shape[1])) for _ in range(2))
+        cover(p.h, p.f, p.alpha, p.beta, p.partition, p.shares, x, where, covered, position)
+        side = self._side(0, k, p, x, where)
+        emission = np.where(side.low[b] > where[a][:, None], -np.inf, side.S[b] - side.S[a])
         begun = calls[(self.starts[calls] >= u)]
         ended = calls[(self.ends[calls] <= v)]
-        middle = calls[(self.middles[calls] >= u) & (self.middles[calls] < v)]
-        s, t = self.starts[begun] - u, self.ends[ended] - u - 1
-        begins, finishes = self._summed(start[s], begun), self._summed(end[t], ended)
+        middle = calls[inside]
+        s, t = self.starts[begun] - u, self.ends[ended] - u
+        begins = self._summed(np.exp(p.h[s] + p.f[s] - p.partition), begun)
+        finishes = self._summed(np.exp(p.alpha[t] + p.beta[t] - p.partition), ended)
         if self.closed[0]:  # a first segment may have begun before
             begins[self.starts[begun] == 0] = 0
         if self.closed[1]:
             finishes[self.ends[ended] == smoother.length] = 0
-        interval, mass = self._intervals(k, p, position, middle)
+        sides = side._replace(S=side.S[right], low=side.low[right]), self._side(1, k, p, x, v - u - where[right])
+        interval, mass = self._intervals(k, sides, self._summed(position[at], middle), middle)
         return Found(
             calls, self._summed(covered[b] - covered[a], calls), self._chosen(emission, calls, -np.inf),
             begun, begins, self._before(p, begun),
@@ -200,34 +228,26 @@ class _Survey:
             length = np.where(first & last, tables.both[c], length)
         return np.where(table >= 0, np.exp(before + emission + length + behind), 0.0).sum(1)
 
-    def _intervals(self, k: int, p: Panel, position: NDArray, calls: NDArray) -> tuple[NDArray, NDArray]:
+    def _intervals(self, k: int, sides: tuple[Side, Side], inside: NDArray, calls: NDArray) -> tuple[NDArray, NDArray]:
         """Return the bounds (., 4) and masses (., 2) of the intervals of calls whose middle is in the panel."""
         interval, mass = np.zeros((len(calls), 4), int), np.zeros((len(calls), 2))
-        if not calls.size:
-            return interval, mass
-        near = int(self.middles[calls].min() - p.u) < self.lead, int(p.v - self.middles[calls].max()) <= self.lead
-        bounds = [self._bounds(p, way, self.panels[k][0], near[way]) for way in range(2)]
-        inside = self._summed(position[self.middles[calls] - p.u], calls)
         for concept in np.unique(self.concept[self.labels[calls]]):
             own = np.flatnonzero(self.concept[self.labels[calls]] == concept)
-            interval[own], mass[own] = self._concept(k, p, bounds, self.members[concept], calls[own], inside[own])
+            interval[own], mass[own] = self._concept(k, sides, own, self.members[concept], calls[own], inside[own])
         return interval, mass
 
-    def _concept(self, k: int, p: Panel, bounds, labels: NDArray, calls: NDArray, inside: NDArray):
-        """Return bounds and masses for the calls of one concept."""
-        forward = self.smoother.forward
-        state, h, x = (p.before, p.behind), (p.h, p.beta[:0:-1]), forward.emissions(p.u, p.v)
-        sides = [self._side(way, p.u, p.v, state[way], h[way], x[:: 1 - 2 * way], labels) for way in range(2)]
-        bounds = [bound[labels] for bound in bounds]
-        m = self.middles[calls]
+    def _concept(self, k: int, sides, rows: NDArray, labels: NDArray, calls: NDArray, inside: NDArray):
+        """Return bounds and masses for the calls of one concept, which have some rows of both sides."""
+        forward, (_, u, v) = self.smoother.forward, self.panels[k]
+        m, n = self.middles[calls], v - u
         low, high = np.zeros((len(calls), 2), int), np.zeros((len(calls), 2), int)
         mass, final = np.zeros((len(calls), 2)), np.zeros((len(calls), 2), bool)
-        common = forward.model, forward.weights, labels, *sides, *bounds
-        survey(*common, m + 1 - p.u, inside, self.level, low, high, mass, final)
+        common = forward.model, forward.weights, labels, *sides
+        survey(*common, rows, m + 1 - u, n, self.lead, inside, self.level, low, high, mass, final)
         for i in np.flatnonzero(~final.all(1)):
-            law = [np.empty(p.v - p.u + self.lead + 1) for _ in range(2)]
+            law = [np.empty(n + self.lead + 1) for _ in range(2)]
             rest = [np.zeros((len(labels), max(1, int(forward.model.period.max())))) for _ in range(2)]
-            reach = laws(*common, m[i] + 1 - p.u, inside[i], law[0], rest[0], law[1], rest[1])
+            reach = laws(*common, rows[i], m[i] + 1 - u, n, self.lead, inside[i], law[0], rest[0], law[1], rest[1])
             for way in np.flatnonzero(~final[i]).tolist():
                 end = m[i] + 1 if way == 0 else self.smoother.length - m[i]
                 low[i, way], high[i, way], mass[i, way] = self._far(
@@ -238,42 +258,43 @@ class _Survey:
         interval[none] = np.stack([self.starts[calls]] * 2 + [self.ends[calls]] * 2, 1)[none]
         return interval, mass
 
-    def _bounds(self, p: Panel, way: int, chunk: int, near: bool) -> NDArray:
-        """Return (C, lead + n) upper bounds of the log posterior of every source of a `Side`."""
-        n, C, chunks, lead = p.v - p.u, len(p.shares), self.smoother.chunks, self.lead
-        out = np.zeros((C, lead + n))
-        out[:, lead:] = (p.h + p.f if way == 0 else (p.alpha + p.beta)[:0:-1]).T - p.partition
-        if near:  # sources before the panel: the posterior of segments that cross its first boundary
-            here = (p.before, p.behind)[way]
-            there = chunks.state(1 - way, chunk, (p.u, p.v)[way])
-            beyond = ahead(chunks.directions[1 - way], there)
-            ring = here.ring + beyond.ring + (here.offset + there.offset - p.partition)
-            rows = min(lead, ring.shape[1])
-            out[:, lead - rows : lead] = ring[:, ring.shape[1] - rows :]
-        return out
+    def _crossing(self, way: int, k: int, p: Panel, near: bool) -> NDArray:
+        """Return (C, R) upper bounds of the log posterior of the sources before a panel, in one direction.
 
-    def _side(self, way: int, u: int, v: int, state, h: NDArray, emissions: NDArray, labels: NDArray) -> Side:
-        """Return the open segments of some labels in one panel, h and emissions in order of travel."""
-        n, L, model = v - u, len(labels), self.smoother.forward.model
+        `near`: those of segments that cross its first boundary; else nothing is known.
+        """
+        here = (p.before, p.behind)[way]
+        if not near:
+            return np.zeros_like(here.ring)
+        chunks = self.smoother.chunks
+        there = chunks.state(1 - way, self.panels[k][0], (p.u, p.v)[way])
+        return here.ring + ahead(chunks.directions[1 - way], there).ring + (here.offset + there.offset - p.partition)
+
+    def _side(self, way: int, k: int, p: Panel, emissions: NDArray, where: NDArray) -> Side:
+        """Return the sources of a panel in one direction, and what is known of them at the boundaries `where`."""
+        model, n, C = self.smoother.forward.model, p.v - p.u, emissions.shape[1]
+        state = (p.before, p.behind)[way]
+        order = np.argsort(where, kind="stable")
+        columns = self.lead + n
+        near = len(where) > 0 and bool(where.min() <= self.lead)
         side = Side(
-            begin=u if way == 0 else self.smoother.length - v, closed=self.closed[way],
-            g=np.empty((L, self.lead + n)), chain=np.empty((L, self.lead + n)),
-            S=np.empty((L, n + 1)), low=np.empty((L, n + 1), int),
+            begin=p.u if way == 0 else self.smoother.length - p.v, closed=self.closed[way],
+            at=np.empty((C, columns), np.int64), g=np.empty((C, columns)), bound=np.empty((C, columns)),
+            alive=np.empty(C, np.int64), folded=state.folded + state.offset,
+            S=np.empty((len(where), C)), low=np.empty((len(where), C), np.int64),
         )  # fmt: skip
-        for i, c in enumerate(labels):
-            gather(
-                model.longest[c], model.period[c], model.tail[c], state.ring[c] + state.offset,
-                state.folded[c] + state.offset, h[:, c], emissions[:, c], *(a[i] for a in side[2:]),
-            )  # fmt: skip
-        return side
+        h, other = (p.h, p.f) if way == 0 else (p.beta, p.alpha)
+        gather(
+            way, model.longest, model.period, state.ring + state.offset, self._crossing(way, k, p, near), h, other,
+            p.partition, emissions, where[order], *side[2:6], *side[7:],
+        )  # fmt: skip
+        back = np.argsort(order)
+        return side._replace(S=side.S[back], low=side.low[back])
 
-    def _walk(self, way: int, k: int, labels: tuple[int, ...]) -> Side:
-        """Return one side of another panel."""
-        chunks, (chunk, u, v) = self.smoother.chunks, self.panels[k]
-        direction = chunks.directions[way]
-        a, b = (u, v) if way == 0 else (direction.length - v, direction.length - u)
-        state, h = chunks.state(way, chunk, (u, v)[way]), chunks.values(way, chunk, u, v).h
-        return self._side(way, u, v, state, h, direction.emissions(a, b), np.array(labels))
+    def _walk(self, way: int, k: int) -> Side:
+        """Return one side of another panel, with what is known at its far end."""
+        p = self.smoother.panel(*self.panels[k])
+        return self._side(way, k, p, self.smoother.forward.emissions(p.u, p.v), np.array([p.v - p.u]))
 
     def _far(self, way: int, k: int, labels: NDArray, begin: int, end: int, law: NDArray, rest: NDArray):
         """Return an interval whose law reaches through the tail into panels further back."""
@@ -282,7 +303,7 @@ class _Survey:
             k += 2 * way - 1
             if not 0 <= k < len(self.panels):  # a stream whose earlier blocks are gone: nothing older than the rows
                 return self._oldest(labels, begin, end, law, rest, way)
-            side = self.walk(way, k, tuple(labels.tolist()))
+            side = self.walk(way, k)
             old, rest = rest, np.zeros_like(rest)
             reach = len(law)
             law = np.concatenate([law, np.empty(end - side.begin + self.lead + 1 - reach)])
@@ -291,8 +312,9 @@ class _Survey:
                 least = UNRESOLVED / (max(1, p) * len(labels))
                 for row in np.flatnonzero(old[i]):
                     reach = deal_out(
-                        side.g[i], side.chain[i], side.low[i], side.begin, side.closed, K, p, model.tail[c],
-                        begin - side.begin - K - p + row, old[i, row], least, end, law, reach, rest[i],
+                        side.at[c, : side.alive[c]], side.g[c], side.folded[c], side.low[0, c], side.begin, side.closed,
+                        K, p, model.tail[c], begin - side.begin - K - p + row, old[i, row], least, end, law, reach,
+                        rest[i],
                     )  # fmt: skip
             law, begin = law[:reach], side.begin
             *found, final = settle_law(model, labels, end - begin, law, reach, rest, self.level, way == 0)

@@ -15,11 +15,13 @@ from ..compiled import scratch
 from ..edges import Tables, continued, virtual_rows
 from ..errors import InfeasibleError
 from ..resolve import Sequence
+from .events import advance_rarely
 from .forward import advance
 from .semirings import Model
 from .tiles import BLOCK
 
 STRIDE = 2048  # positions between snapshots, at least; a stride costs K * C to pack and unpack
+FEW = 32  # steps over lists of sources, each as dear as this many pairs of a tile
 SPARSE = 20  # an arc in the log domain costs as much as this many among all C x C weights
 
 
@@ -49,6 +51,8 @@ class Direction:
         self.never = fixed.NEVER if self.fixed else -np.inf
         self.model, self.weights = _model(x, reverse, tables, self.dtype, self.never)
         self.ring = -(-int(x.longest.max()) // BLOCK) * BLOCK
+        # every change of labels needs a boundary that its first map allows: these may be few
+        self.rare = self.dtype.kind != "c" and 0 < len(self.model.arc_source) == len(self.model.site_source)
         self.stride = max(STRIDE, -(-2 * self.ring // BLOCK) * BLOCK)
 
     def emissions(self, a: int, b: int) -> NDArray:
@@ -117,9 +121,14 @@ class Direction:
         alpha, h = (scratch(shape, self.dtype), scratch(shape, self.dtype)) if out is None else out
         moved = State(stop, state.offset, *(a.copy() for a in state[2:]))
         a, b = state.position, stop
-        base = advance(
-            self.model, self.weights, self.emissions(a, b), self.scores(a, b), self.phase(a), a, *moved[2:], alpha, h
+        block = (
+            self.model, self.weights, self.emissions(a, b), self.scores(a, b), self.phase(a), a, *moved[2:], alpha, h,
         )  # fmt: skip
+        done = False
+        if self.rare:
+            done, base = advance_rarely(*block, (b - a) * len(self.model.top) * (1 + self.ring / FEW))
+        if not done:
+            base = advance(*block)
         if base.real <= self.never / 2:
             raise InfeasibleError(0, self._dead_end(state, stop))
         return moved._replace(offset=state.offset + base), alpha, h
@@ -156,14 +165,18 @@ def _model(
 ) -> tuple[Model, NDArray | None]:
     """Return the constants of one direction, and the duration weights of the log semiring."""
     C = len(x.longest)
-    columns = 2 * (int(x.longest.max()) + int(x.period.max()) + BLOCK)  # twice: seams meet ring to ring
-    table = np.ascontiguousarray(continued(x.durations, x.longest, x.tail, x.period, columns).T)
+    lengths = 2 * (int(x.longest.max()) + int(x.period.max()) + BLOCK)  # twice: seams meet ring to ring
+    table = np.ascontiguousarray(continued(x.durations, x.longest, x.tail, x.period, lengths).T)
     transitions, types, P = x.transitions, x.types, len(x.transitions)
     if reverse:
         phases = (x.origin + x.emissions.shape[0] - np.arange(P)) % P
         transitions, types = transitions[phases].transpose(0, 2, 1), types.transpose(0, 2, 1)
     allowed = transitions.real.transpose(0, 2, 1) > -np.inf  # (P, target, source)
     stops = np.cumsum(allowed.sum(2)).reshape(P, C)
+    scored = np.where(allowed, types[0].T if len(types) else -1, -1)  # (P, target, source) column of the first map
+    row, target, source = np.nonzero(scored >= 0)
+    site = row * x.columns[-1] + scored[row, target, source]
+    order = site.argsort(kind="stable")
     finite = transitions.real[transitions.real > -np.inf]
     transition_ref = float(finite.max()) if finite.size else 0.0
     weights, enter = None, np.zeros((C, 1), dtype)
@@ -189,6 +202,9 @@ def _model(
         transition_ref=transition_ref,
         arc_start=np.concatenate([stops[:, :1] - allowed[:, 0].sum(1, keepdims=True), stops], axis=1),
         arc_source=allowed.nonzero()[2],
+        site_start=np.searchsorted(site[order], np.arange(P)[:, None] * x.columns[-1] + np.arange(x.columns[-1] + 1)),
+        site_source=source[order],
+        site_target=target[order],
         sparse=bool(allowed.sum((1, 2)).max() * SPARSE < C * C),
         types=np.ascontiguousarray(types),
         columns=x.columns,

@@ -21,57 +21,93 @@ SURE = 1e-12  # what an interval must lack before it is ruled out
 
 
 class Side(NamedTuple):
-    """The open segments of L labels in one panel, in one direction, by their source; column 0 is source -lead."""
+    """The live sources of every label in one panel, in one direction, the earliest first; own position 0 is its start.
+
+    Of n + C columns label c has the first `alive[c]`: those of the state at the panel's start, then the panel's.
+    """
 
     begin: int  # own position of the panel's first boundary
     closed: bool  # everything at or before own position 0 counts as one
-    g: NDArray  # (L, lead + n) score at the source, less the emissions since the panel's first boundary
-    chain: NDArray  # (L, lead + n) the same and all older sources of its residue, folded into it
-    S: NDArray  # (L, n + 1) those emissions
-    low: NDArray  # (L, n + 1) int64: the oldest source that no cut has closed, relative to `begin`
+    at: NDArray  # (C, .) int64: sources, relative to `begin`
+    g: NDArray  # (C, .) score at the source, less the emissions since the panel's first boundary
+    bound: NDArray  # (C, .) upper bound of the log posterior of all that begins there
+    alive: NDArray  # (C,) int64
+    folded: NDArray  # (C, p) what is older than the state's ring; row i stands for source i - K - p
+    S: NDArray  # (N, C) those emissions, at the boundaries that were asked for
+    low: NDArray  # (N, C) int64: the oldest source that no cut has closed
 
 
 @compiled
-def gather(K, p, lam, ring, folded, h, emissions, g, chain, S, low):
-    """Fill one label's rows of a `Side` from the state at the panel's beginning and the scores behind it."""
-    n = h.shape[0]
-    lead = g.shape[0] - n
-    g[:] = -np.inf
-    chain[:] = -np.inf
-    for i in range(K):
-        g[lead - 1 - i] = ring[ring.shape[0] - 1 - i]
-    S[0], low[0] = 0.0, -lead
-    for t in range(n):
-        g[lead + t] = h[t] - S[t]
-        S[t + 1], low[t + 1] = S[t], low[t]
-        if emissions[t] == -np.inf:
-            low[t + 1] = t + 1
-        else:
-            S[t + 1] += emissions[t]
-    if p > 0:
-        for i in range(p):
-            chain[lead - K - p + i] = folded[i]
-        for i in range(lead - K, lead + n):
-            t = i - lead
-            whole = t <= 0 or low[t] <= t - p  # no cut between a source and the one a period before it
-            chain[i] = add_logs(g[i], lam + chain[i - p]) if whole else g[i]
+def gather(way, longest, period, ring, ring_bound, h, other, partition, emissions, where, at, g, bound, count, S, low):
+    """Fill a `Side` from the ring at the panel's start and the scores behind it; `where` ascends.
 
-
-@compiled
-def open_scores(side, bound, i, b, seen, K, p, least, out):
-    """Fill `out[j]` with the open score of source `b - 1 - j` at boundary `seen`, folded rows last.
-
-    Sources whose whole posterior is below `least` are left out.
+    `h` and `other` are what the two directions say about a source: their sum bounds its posterior. The backward way
+    (1) goes through all rows from the last to the first, through `h` and `other` at every boundary.
     """
-    lead = side.g.shape[1] - side.S.shape[1] + 1
-    for j in range(K + p):
-        q = b - 1 - j
-        out[j] = -np.inf
-        if q >= side.low[i, seen]:
-            if j >= K:
-                out[j] = side.chain[i, lead + q] + side.S[i, seen]
-            elif bound[i, lead + q] >= least:
-                out[j] = side.g[i, lead + q] + side.S[i, seen]
+    n, C = emissions.shape
+    R = ring.shape[1]
+    sums, oldest = np.zeros(C), np.zeros(C, np.int64)
+    for c in range(C):
+        oldest[c] = -longest[c] - period[c]
+        count[c] = 0
+        for i in range(R - longest[c], R):
+            if ring[c, i] > -np.inf:
+                k = count[c]
+                at[c, k], g[c, k], bound[c, k] = i - R, ring[c, i], ring_bound[c, i]
+                count[c] += 1
+    k = 0
+    for t in range(n + 1):
+        while k < where.shape[0] and where[k] == t:
+            for c in range(C):
+                S[k, c], low[k, c] = sums[c], oldest[c]
+            k += 1
+        if t == n:
+            break
+        row = t if way == 0 else n - t
+        live = 0
+        for c in range(C):
+            live += h[row, c] > -np.inf
+        if live > 0:
+            for c in range(C):
+                x = h[row, c]
+                if x > -np.inf:
+                    i = count[c]
+                    at[c, i], g[c, i], bound[c, i] = t, x - sums[c], x + other[row, c] - partition
+                    count[c] += 1
+        if k == where.shape[0]:
+            break
+        row = t if way == 0 else n - 1 - t
+        cuts = 0
+        for c in range(C):
+            x = emissions[row, c]
+            cuts += x == -np.inf
+            sums[c] += x if x > -np.inf else 0.0
+        if cuts > 0:
+            for c in range(C):
+                if emissions[row, c] == -np.inf:
+                    oldest[c] = t + 1
+
+
+@compiled
+def open_scores(at, g, bound, folded, S, low, b, K, p, lam, least, out):
+    """Fill `out[j]` with the open score of source `b - 1 - j` at a boundary, what is older folded into p rows behind.
+
+    Sources whose whole posterior is below `least` are left out, unless they are folded.
+    """
+    out[:] = -np.inf
+    for i in range(at.shape[0]):
+        if low <= at[i] < b:
+            j = b - 1 - at[i]
+            if j < K:
+                out[j] = g[i] + S if bound[i] >= least else -np.inf
+            elif p > 0:
+                steps = (j - K) // p
+                out[j - steps * p] = add_logs(out[j - steps * p], g[i] + steps * lam + S)
+    for i in range(p):
+        j = b - 1 - (i - K - p)
+        if low <= i - K - p and j >= K:
+            steps = (j - K) // p
+            out[j - steps * p] = add_logs(out[j - steps * p], folded[i] + steps * lam + S)
 
 
 @compiled
@@ -150,32 +186,56 @@ def _add(law, reach, j, mass):
 
 
 @compiled
-def deal_out(g, chain, low, begin, closed, K, p, lam, q, mass, least, b, law, reach, rest):
+def deal_out(at, g, folded, low, begin, closed, K, p, lam, q, mass, least, b, law, reach, rest):
     """Return the new reach after giving the mass folded into source `q` (relative) to its members, latest first.
 
     What is folded into the state at the panel's beginning goes to `rest[row]`.
     """
-    lead = g.shape[0] - low.shape[0] + 1
-    while mass > least:
-        if closed and begin + q <= 0:
-            return _add(law, reach, b - 1, mass)
-        if q < -K:
-            rest[q + K + p] += mass
-            return reach
-        here = chain[lead + q]
-        if g[lead + q] > -np.inf:
-            reach = _add(law, reach, b - 1 - begin - q, mass * np.exp(g[lead + q] - here))
-        older = chain[lead + q - p]
-        if older == -np.inf or (q > 0 and low[q] > q - p):
-            return reach
-        mass *= np.exp(lam + older - here)
-        q -= p
+    top = -np.inf
+    for i in range(at.shape[0]):
+        if low <= at[i] <= q and (q - at[i]) % p == 0:
+            top = max(top, g[i] + (q - at[i]) // p * lam)
+    for i in range(p):
+        s = i - K - p
+        if low <= s <= q and (q - s) % p == 0:
+            top = max(top, folded[i] + (q - s) // p * lam)
+    if top == -np.inf:
+        return reach
+    total = 0.0
+    for again in range(2):
+        left = mass
+        for i in range(at.shape[0] - 1, -1, -1):
+            if at[i] < low or left <= least:
+                break
+            if at[i] <= q and (q - at[i]) % p == 0:
+                share = np.exp(g[i] + (q - at[i]) // p * lam - top)
+                if again == 0:
+                    total += share
+                elif closed and begin + at[i] <= 0:
+                    return _add(law, reach, b - 1, left)
+                else:
+                    share *= mass / total
+                    reach = _add(law, reach, b - 1 - begin - at[i], share)
+                    left -= share
+        for i in range(p - 1, -1, -1):
+            s = i - K - p
+            if low <= s <= q and (q - s) % p == 0 and left > least:
+                share = np.exp(folded[i] + (q - s) // p * lam - top)
+                if again == 0:
+                    total += share
+                elif closed and begin + s <= 0:
+                    return _add(law, reach, b - 1, left)
+                else:
+                    rest[i] += share * mass / total
     return reach
 
 
 @compiled
-def place(model, labels, side, b, masses, share, law, rest):
-    """Return how far `law` reaches, filled by distance from `b` with each label's masses times its share."""
+def place(model, labels, side, k, b, masses, share, law, rest):
+    """Return how far `law` reaches, filled by distance from `b` with each label's masses times its share.
+
+    `k`: the row of what was asked for that belongs to `b`.
+    """
     rest[:] = 0
     reach = 0
     end = side.begin + b
@@ -187,20 +247,22 @@ def place(model, labels, side, b, masses, share, law, rest):
                 reach = _add(law, reach, min(j, end - 1) if side.closed else j, share[i] * masses[i, j])
         for j in range(K, K + p):
             reach = deal_out(
-                side.g[i], side.chain[i], side.low[i], side.begin, side.closed, K, p, model.tail[c], b - 1 - j,
-                share[i] * masses[i, j], UNRESOLVED / (p * labels.shape[0]), end, law, reach, rest[i],
+                side.at[c, : side.alive[c]], side.g[c], side.folded[c], side.low[k, c], side.begin, side.closed,
+                K, p, model.tail[c], b - 1 - j, share[i] * masses[i, j], UNRESOLVED / (p * labels.shape[0]), end,
+                law, reach, rest[i],
             )  # fmt: skip
     return reach
 
 
 @compiled
-def laws(model, weights, labels, left, right, left_bound, right_bound, b, mass, law, rest, law_right, rest_right):
+def laws(model, weights, labels, left, right, k, b, n, lead, mass, law, rest, law_right, rest_right):
     """Return the reach of both laws of the segment that covers the position left of boundary `b` (-1: there is none).
 
-    `mass` is the posterior of the labels there, as far as it is known: it only says what is negligible.
+    The panel has `n` positions; `k` is the row of both sides that belongs to `b`. `mass` is the posterior of the labels
+    there, as far as it is known: it only says what is negligible.
     """
-    L, lead = labels.shape[0], left.g.shape[1] - left.S.shape[1] + 1
-    b_right = right.S.shape[1] - b  # n + 1 - b: boundaries count from the other end, and one position is shared
+    L = labels.shape[0]
+    b_right = n + 1 - b  # boundaries count from the other end, and one position is shared
     rows, columns = np.empty((L, lead)), np.empty((L, lead))
     x, y = np.empty(lead), np.empty(lead)
     score = np.full(L, -np.inf)
@@ -209,8 +271,12 @@ def laws(model, weights, labels, left, right, left_bound, right_bound, b, mass, 
         c = labels[i]
         K, p = model.longest[c], model.period[c]
         least = np.log(LOST * mass / (2 * L * K)) if mass > 1e-6 else -np.inf
-        open_scores(left, left_bound, i, b, b, K, p, least, x[: K + p])
-        open_scores(right, right_bound, i, b_right, b_right - 1, K, p, least, y[: K + p])
+        for side, end, out in ((left, b, x), (right, b_right, y)):
+            m = side.alive[c]
+            open_scores(
+                side.at[c, :m], side.g[c, :m], side.bound[c, :m], side.folded[c], side.S[k, c], side.low[k, c],
+                end, K, p, model.tail[c], least, out[: K + p],
+            )  # fmt: skip
         score[i] = pair_up(
             x[: K + p], y[: K + p], model.table[c], weights[c], model.top[c], rows[i, : K + p], columns[i, : K + p]
         )
@@ -220,8 +286,8 @@ def laws(model, weights, labels, left, right, left_bound, right_bound, b, mass, 
     share = np.exp(score - best)
     share /= share.sum()
     return (
-        place(model, labels, left, b, rows, share, law, rest),
-        place(model, labels, right, b_right, columns, share, law_right, rest_right),
+        place(model, labels, left, k, b, rows, share, law, rest),
+        place(model, labels, right, k, b_right, columns, share, law_right, rest_right),
     )
 
 
@@ -279,25 +345,23 @@ def settle_law(model, labels, b, law, reach, rest, level, far):
 
 
 @compiled
-def survey(model, weights, labels, left, right, left_bound, right_bound, bs, masses, level, low, high, held, final):
+def survey(model, weights, labels, left, right, ks, bs, n, lead, masses, level, low, high, held, final):
     """Fill the start's (column 0) and the end's (1) interval of every call by distances, and whether it is final.
 
-    `bs` are the boundaries right of the calls' middle positions, relative to the panel's first one.
+    `bs` are the boundaries right of the calls' middle positions, relative to the panel's first one; `ks` see `laws`.
     """
-    size = left.g.shape[1] + 1
-    law, law_right = np.empty(size), np.empty(size)
+    law, law_right = np.empty(n + lead + 1), np.empty(n + lead + 1)
     rows = model.period.max() if model.period.max() > 0 else 1
     rest, rest_right = np.zeros((labels.shape[0], rows)), np.zeros((labels.shape[0], rows))
-    for k in range(bs.shape[0]):
-        b = bs[k]
+    for i in range(bs.shape[0]):
+        b = bs[i]
         n0, n1 = laws(
-            model, weights, labels, left, right, left_bound, right_bound, b, masses[k], law, rest, law_right, rest_right
+            model, weights, labels, left, right, ks[i], b, n, lead, masses[i], law, rest, law_right, rest_right
         )
         if n0 < 0:
-            low[k], high[k], held[k], final[k] = 0, -1, 0, True
+            low[i], high[i], held[i], final[i] = 0, -1, 0, True
             continue
-        b_right = right.S.shape[1] - b
-        low[k, 0], high[k, 0], held[k, 0], final[k, 0] = settle_law(model, labels, b, law, n0, rest, level, True)
-        low[k, 1], high[k, 1], held[k, 1], final[k, 1] = settle_law(
-            model, labels, b_right, law_right, n1, rest_right, level, False
+        low[i, 0], high[i, 0], held[i, 0], final[i, 0] = settle_law(model, labels, b, law, n0, rest, level, True)
+        low[i, 1], high[i, 1], held[i, 1], final[i, 1] = settle_law(
+            model, labels, n + 1 - b, law_right, n1, rest_right, level, False
         )

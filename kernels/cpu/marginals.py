@@ -78,7 +78,7 @@ class Smoother:
             u, v, before, behind,
             alpha=np.concatenate([(before.alpha + before.offset)[None], first.alpha]),
             h=first.h,
-            f=second.alpha[::-1],
+            f=np.ascontiguousarray(second.alpha[::-1]),
             beta=np.concatenate([begin(self.backward, near)[None] + near.offset, second.h[::-1]]),
             partition=z.partition + before.offset + near.offset,
             shares=z.shares,

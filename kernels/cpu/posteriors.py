@@ -57,6 +57,40 @@ def positions(p: Panel, start: NDArray, end: NDArray, emissions: NDArray) -> NDA
 
 
 @compiled
+def cover(h, f, alpha, beta, partition, shares, emissions, where, covered, position):
+    """Fill, at the boundaries `where` of a panel (ascending), `position` with the posterior of what comes next there.
+
+    `covered` gets the sums of that over all positions before. Posteriors are those of `positions`.
+    """
+    n, C = h.shape
+    here, total = np.zeros(C), np.zeros(C)
+    k = 0
+    for t in range(n + 1):
+        if t == 0:
+            here[:] = shares
+        elif t < n:
+            live = 0
+            for c in range(C):
+                live += h[t, c] > -np.inf or beta[t, c] > -np.inf
+            if live > 0:
+                for c in range(C):
+                    x, y = h[t, c] + f[t, c], alpha[t, c] + beta[t, c]
+                    if x > -np.inf:
+                        here[c] += np.exp(x - partition)
+                    if y > -np.inf:
+                        here[c] -= np.exp(y - partition)
+        while k < where.shape[0] and where[k] == t:
+            for c in range(C):
+                covered[k, c] = total[c]
+                position[k, c] = here[c] if t < n and emissions[t, c] > -np.inf else 0.0
+            k += 1
+        if k == where.shape[0]:
+            break
+        for c in range(C):
+            total[c] += here[c] if emissions[t, c] > -np.inf else 0.0
+
+
+@compiled
 def count_changes(model, scores, phase, first, alpha, f, partition, transitions, kinds):
     """Add the posterior of every label change at the panel's boundaries to `transitions[phase]` and `kinds[t, type]`.
 

@@ -31,6 +31,9 @@ class Model(NamedTuple):
     arc_start: NDArray  # (P, C + 1) int64: target c may be reached from arc_source[arc_start[., c]:arc_start[., c + 1]]
     arc_source: NDArray  # (arcs,) int64
     sparse: bool  # few arcs: taken one by one in the log domain, instead of all C x C as weights
+    site_start: NDArray  # (P, columns + 1) int64: the arcs that column k scores are site_start[., k]..[., k + 1]
+    site_source: NDArray  # (arcs,) int64
+    site_target: NDArray  # (arcs,) int64
     types: NDArray  # (M, C, C) int64 columns of `scores`, -1: none
     columns: NDArray  # (M + 1,) int64: the columns of map m are columns[m]..columns[m + 1]
     enter: NDArray  # (C, K + 1) max semiring, censored start: score of a first segment by its visible length

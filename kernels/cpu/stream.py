@@ -23,6 +23,7 @@ from .directions import Direction
 from .trace import LOST, Cursor, close_max, walk_max
 from .viterbi import max_laws
 
+LOOK = 1 << 13  # undecided positions that are worth a look
 CAP = 1 << 26  # undecided positions kept, unless told otherwise
 
 
@@ -139,10 +140,10 @@ class ViterbiStream:
             if tuple(s.shape) != (n, width):
                 raise PotentialsError(f"scores[{m}]: expected shape {(n, width)}, got {tuple(s.shape)}")
         rows = _array(emissions)
-        columns = np.concatenate([_array(s).astype(np.float64) for s in scores], 1) if scores else np.zeros((n, 0))
+        columns = np.concatenate([_array(s) for s in scores], 1) if scores else np.zeros((n, 0))
         for name, values in (("emissions", rows), ("scores", columns)):
-            bad = np.isnan(values) | (values == np.inf)
-            if bad.any():
+            if not values.max(initial=-np.inf) < np.inf:  # NaN wins
+                bad = np.isnan(values) | (values == np.inf)
                 t, c = np.argwhere(bad)[0]
                 where = f"position {self.position + t}, column {c}"
                 raise PotentialsError(f"{name}: expected finite values or -inf, got {values[t, c]} at {where}")
@@ -171,17 +172,16 @@ class ViterbiStream:
         if t == 0 and self.x.left == "exact":
             begin = self.x.begin + self._known(columns[0], self.x.types[:, :1, :])
             state = state._replace(entry=fixed.integers(fixed.units(begin)))
-        self.bound += fixed.largest_scores(rows)[0]
-        self.highest = max(self.highest, fixed.largest_scores(columns)[1])
+        e, integers = np.empty(rows.shape, np.int64), np.empty(columns.shape, np.int64)
+        self.bound += fixed.round_rows(rows, fixed.slopes(self.x), self.x.origin + t, self.fine, 0, e)
+        self.highest = max(self.highest, fixed.round_scores(columns, integers))
         fixed.check_range(self.x, self.xq, self.tables, self.bound, self.highest, t + len(rows))
-        e = np.empty(rows.shape, np.int64)
-        fixed.round_rows(rows, fixed.slopes(self.x), self.x.origin + t, self.fine, 0, e)
-        self.uncut &= (e > fixed.NEVER).all(0)
-        self.sums += np.where(self.uncut, e.sum(0), 0)
-        integers = fixed.integers(fixed.units(columns))
+        fixed.tally(e, self.sums, self.uncut)
         self.direction.feed(t, e, integers)
         self.state, alpha, h = self.direction.step(state, t + len(rows))
-        self.held.append((alpha + state.offset, h + state.offset, e, integers))
+        alpha += state.offset
+        h += state.offset
+        self.held.append((alpha, h, e, integers))
 
     def _gathered(self) -> tuple[NDArray, ...]:
         """Return all that is kept as one stretch."""
@@ -191,7 +191,7 @@ class ViterbiStream:
 
     def _patience(self) -> int:
         """Return at how many undecided positions to look again: their number doubles, so looking stays cheap."""
-        return min(max(2 * (self.position - self.base), 4 * self.direction.ring), self.cap + 1)
+        return min(max(2 * (self.position - self.base), 4 * self.direction.ring, LOOK), self.cap + 1)
 
     def _decide(self) -> NDArray:
         """Return the segments that have become final, and forget them."""

@@ -1,20 +1,22 @@
 """The operations on a batch on a GPU: what `cpu/batch.py` gives, under the same names."""
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..cpu.batch import Asked, Options, describe_item, in_order, table
+from ..cpu.batch import Asked, Options, table
+from ..cpu.calls import intervals
 from ..cpu.sample import draw_samples
 from ..cpu.threads import pool
 from ..devices import moved, within_memory
 from ..expansion import contract
 from ..resolve import Layout, Leaves, sequence
-from ..results import Marginals, Report, Segments
+from ..results import Calls, Marginals, Report, Segments
+from .calls import Survey
 from .fetched import Fetched
+from .pieces import sent
 from .smoother import Smoother
 from .viterbi import best
 
@@ -92,17 +94,30 @@ def sample(
     """Return n samples of every item, each sample one table."""
     smoother = Smoother(leaves, layout, options, memory)
     smoother.check()
-    items = fetched(smoother, leaves, layout, options)
+    items = (fetched(smoother, leaves, layout, options, b) for b in range(len(layout.lengths)))
     # items draw from seeds of their own, the first from the seed itself
     found = [draw_samples(x.chunks, x.x, n, seed + b, x.pool) for b, x in enumerate(items)]
     draws = [table([(b, *samples[i]) for b, samples in enumerate(found)]) for i in range(n)]
     return moved(draws, leaves.emissions.device)
 
 
-def fetched(smoother: Smoother, leaves: Leaves, layout: Layout, options: Options) -> Iterator[Any]:
-    """Yield every item's passes as the CPU's code reads them."""
-    for item in range(len(layout.lengths)):
-        yield Fetched(smoother, sequence(leaves, layout, item), item, pool(options.threads))
+def fetched(smoother: Smoother, leaves: Leaves, layout: Layout, options: Options, item: int) -> Any:
+    """Return an item's passes as the CPU's code reads them."""
+    return Fetched(smoother, sequence(leaves, layout, item), item, pool(options.threads))
+
+
+def walk(
+    calls: Calls, survey: Survey, asked: Asked, smoother: Smoother, leaves: Leaves, layout: Layout, options: Options
+) -> None:
+    """Put in the intervals of calls that a survey left unfinished: the few that reach far beyond a group of chunks."""
+    left = torch.cat(survey.unfinished).cpu().numpy() if survey.unfinished else np.empty(0, np.int64)
+    item, start, end, _ = (x.numpy()[left] for x in asked.segments)
+    for b in np.unique(item).tolist():
+        mine = item == b
+        given = start[mine], end[mine], asked.label[left[mine]], asked.concepts, asked.level
+        found = intervals(fetched(smoother, leaves, layout, options, b), *given)
+        for field, x in zip(calls[4:], found, strict=True):
+            field[sent(left[mine], field.device)] = sent(x, field.device)
 
 
 @within_memory
@@ -123,12 +138,14 @@ def marginals(
     smoother = Smoother(leaves, layout, options, memory, calls=asked is not None)
     wanted = {name: name in want for name in ("start", "end", "position")} | {"kinds": "boundaries" in want}
     outputs = smoother.outputs(wanted, dtype)
-    sums = smoother.combine(outputs, "transitions" in want and not by_duration, "durations" in want or by_duration)
+    survey = None if asked is None else smoother.survey(asked)
+    changes, durations = "transitions" in want and not by_duration, "durations" in want or by_duration
+    sums = smoother.combine(outputs, changes, durations, survey)
     smoother.check()
     calls = None
-    if asked is not None:
-        items = enumerate(fetched(smoother, leaves, layout, options))
-        calls = moved(in_order([describe_item(x, asked, b) for b, x in items], asked), leaves.emissions.device)
+    if asked is not None and survey is not None:
+        calls = survey.result()
+        walk(calls, survey, asked, smoother, leaves, layout, options)
     transitions = sums.transitions
     if by_duration:  # durations of "c entered from c'", but the first segments' own labels
         assert sums.durations is not None

@@ -9,17 +9,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..cpu.batch import Options
+from ..cpu.batch import Asked, Options
 from ..cpu.directions import Direction, State
 from ..cpu.hidden import Edge, edge_counts, edge_rows
 from ..cpu.threads import pool
-from ..edges import virtual_phases
+from ..edges import edge_tables, virtual_phases
 from ..resolve import Layout, Leaves
 from ..results import Report
 from . import changes as changes_
 from . import durations as durations_
 from . import posteriors
 from .advance import Rows
+from .calls import Scores, Survey
 from .chunks import Chunks
 from .inputs import bare, infeasible, law_and_grammar, log_batch, plan_for
 from .meeting import joined, log_sum
@@ -174,8 +175,15 @@ class Smoother:
                     outputs.part(item, a, b), item,
                 )  # fmt: skip
 
-    def combine(self, outputs: Outputs, changes: bool, durations: bool) -> Sums:
-        """Fill the outputs and return what is summed over all positions."""
+    def survey(self, asked: Asked) -> Survey:
+        """Return a survey of given segments."""
+        c, lengths = self.chunks, self.batch.lengths
+        table = np.stack([c.item, c.left, c.right, c.boundary_row + c.left], 1)
+        edges = [edge_tables(law_and_grammar(self.small, self.layout, i, length)) for i, length in enumerate(lengths)]
+        return Survey(asked, self.batch.model, table, lengths, edges, self.constants[0], self.batch.forbidden)
+
+    def combine(self, outputs: Outputs, changes: bool, durations: bool, calls: Survey | None = None) -> Sums:
+        """Fill the outputs, tell about calls, and return what is summed over all positions."""
         c, batch, x, m = self.chunks, self.batch, self.batch.x, self.batch.model
         B, C = len(batch.lengths), len(x.longest)
         sums = Sums()
@@ -188,10 +196,13 @@ class Smoother:
             at, out = group.which, group.outputs
             rows = (forward.h, forward.alpha, backward.alpha, backward.h)
             z = self.left[at], self.right[at]
+            position = out.position
+            if calls is not None and position is None:
+                position = torch.empty_like(group.emissions, dtype=torch.float32)
             closing = transitions = counts = steps = None
-            if any(o is not None for o in out[:3]):
+            if any(o is not None for o in (out.start, out.end, position)):
                 closing = posteriors.rows(
-                    *rows, group.chunks, *z, start=out.start, end=out.end, position=out.position,
+                    *rows, group.chunks, *z, start=out.start, end=out.end, position=position,
                     shares=self.shares[at], open_right=self.open_right[at],
                     emissions=group.emissions if batch.forbidden else None,
                 )  # fmt: skip
@@ -200,14 +211,17 @@ class Smoother:
                     forward.alpha, backward.alpha, group.chunks, *z, c.starts.alpha[at], group.scores, arcs,
                     batch.layout.origin, kinds=out.kinds, transitions=changes,
                 )  # fmt: skip
-            if durations:
+            if durations or calls is not None:
                 opened = c.starts.open
                 if c.closed:
                     opened = opened.new_full((len(opened), m.sizes.longest + m.sizes.folds, C), NEVER)
-                behind = slice(c.count + at.start, c.count + at.stop)
+                open_ = opened[at], opened[c.count + at.start : c.count + at.stop]
+            if calls is not None and position is not None:
+                calls.add(at, Scores(group.chunks, *rows, *z, *open_, group.emissions, position))
+            if durations:
                 counts, steps = durations_.durations(
-                    forward.h, backward.h, group.emissions, group.chunks, *z, opened[at], opened[behind],
-                    lists, m.law, m.tail, forbidden=batch.forbidden,
+                    forward.h, backward.h, group.emissions, group.chunks, *z, *open_, lists, m.law, m.tail,
+                    forbidden=batch.forbidden,
                 )  # fmt: skip
             sums = sums.plus(group.item, B, Sums(transitions, counts, steps, closing))
         return self._complete(sums) if durations else sums

@@ -26,8 +26,8 @@ class BedRow(NamedTuple):
     """One line."""
 
     contig: str
-    start: int
-    end: int
+    start: int | str  # a text where it is in seconds
+    end: int | str
     name: str
     posterior: float | None
     strand: str

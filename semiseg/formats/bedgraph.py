@@ -38,7 +38,8 @@ def lines(comments: Sequence[str], runs: Iterable[Runs]) -> Iterator[bytes]:
     """Text of the file, piece by piece."""
     yield "".join(map(comment, comments)).encode()
     for contig, starts, ends, values in runs:
-        rows = zip(starts.tolist(), ends.tolist(), decimals()[values].tolist(), strict=True)
+        texts = map(str, values) if values.dtype.kind == "f" else decimals()[values].tolist()
+        rows = zip(starts.tolist(), ends.tolist(), texts, strict=True)
         yield "".join([f"{contig}\t{start}\t{end}\t{value}\n" for start, end, value in rows]).encode()
 
 

@@ -57,20 +57,18 @@ class Feed:
     def __init__(self, path: Path, runs: Iterator[Runs]) -> None:
         self.runs = runs
         self.folders = (path.parent, tempfile.gettempdir())  # zoomed values wait in the latter
-        self.error: OSError | None = None
+        self.error: Exception | None = None
 
     def items(self) -> Iterator[Item]:
         """Contig, start, end and value of every run."""
-        for contig, starts, ends, values in self.runs:
-            try:
-                free = min(shutil.disk_usage(folder).free for folder in self.folders)
-            except OSError as error:  # the folder is gone
-                self.error = error
-                return
-            if free < RESERVE:
-                self.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                return
-            yield from zip(repeat(contig), starts.tolist(), ends.tolist(), (values / 1000).tolist(), strict=False)
+        try:
+            for contig, starts, ends, values in self.runs:
+                if min(shutil.disk_usage(folder).free for folder in self.folders) < RESERVE:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                numbers = values if values.dtype.kind == "f" else values / 1000
+                yield from zip(repeat(contig), starts.tolist(), ends.tolist(), numbers.tolist(), strict=False)
+        except Exception as error:  # also that the folder is gone, or that runs cannot be read
+            self.error = error
 
 
 def is_complete(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -136,6 +137,7 @@ def escape(text: str) -> str:
     return RESERVED.sub(lambda found: quote(found[0], safe=""), text)
 
 
+@lru_cache(64)  # the same one for all rows of a contig
 def escape_seqid(text: str) -> str:
     """Text as column 1; quote() never escapes a tilde."""
     return quote(text, safe=SEQID).replace("~", "%7E")

@@ -6,11 +6,13 @@ from typing import Any
 from ..errors import SemisegError
 
 
-def needed(package: str, what: str, otherwise: str = "") -> Any:
-    """Return the package; a missing one is an error that says what needs it, and what else could be done."""
+def needed(package: str, what: str, otherwise: str = "", extra: str = "") -> Any:
+    """Return the package; a missing one is an error that says what needs it, and what else could be done.
+
+    `extra` is the part of this one's that it comes with.
+    """
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise SemisegError(
-            f"{what} needs {package}, which is not installed: pip install {package}{otherwise}"
-        ) from error
+        how = f"'semiseg[{extra}]'" if extra else package
+        raise SemisegError(f"{what} needs {package}, which is not installed: pip install {how}{otherwise}") from error

@@ -1,6 +1,6 @@
 """Tracks as runs of equal values, one file and one thread a track."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from queue import Queue
 from threading import Thread
@@ -13,31 +13,37 @@ QUEUED = 4  # batches that wait for a thread
 
 
 class Runs(NamedTuple):
-    """Some runs of one track in one contig, ascending, apart from each other in place or value, none of value 0."""
+    """Some runs of one track in one contig, ascending, apart from each other in place or value.
+
+    Posteriors come in thousandths and have no run of value 0; other values as they are, without what is not known.
+    """
 
     contig: str
     starts: NDArray[np.int64]  # (N,)
     ends: NDArray[np.int64]  # (N,)
-    thousandths: NDArray[np.uint16]  # (N,)
+    values: NDArray  # (N,) uint16 thousandths, or float32
 
 
 class RunFinder:
-    """Runs of one track in one contig; the last one stays open until it is known where it ends."""
+    """Runs of one track in one contig; the last one stays open until it is known where it ends.
 
-    def __init__(self, contig: str) -> None:
-        self.contig = contig
+    Values are of bins, runs of bases: the last bin may reach beyond the contig, and its run does not.
+    """
+
+    def __init__(self, contig: str, bin_size: int = 1, length: int | None = None) -> None:
+        self.contig, self.bin_size, self.length = contig, bin_size, length
         nothing = np.empty(0, np.int64)
-        self.open = Runs(contig, nothing, nothing, np.empty(0, np.uint16))  # one run or none
+        self.open = Runs(contig, nothing, nothing, np.empty(0))  # one run or none
 
-    def put(self, start: int, values: NDArray[np.uint16]) -> Runs:
+    def put(self, start: int, values: NDArray) -> Runs:
         """Take (n,) values, n > 0, that follow on from the last; return the runs that they close."""
         begins = np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1])))
         starts, found = start + begins, values[begins]
-        if len(self.open.starts) and self.open.thousandths[0] == found[0]:
+        if len(self.open.starts) and self.open.values[0] == found[0]:
             starts[0] = self.open.starts[0]
         else:
             starts = np.concatenate((self.open.starts, starts))
-            found = np.concatenate((self.open.thousandths, found))
+            found = np.concatenate((self.open.values.astype(found.dtype), found))
         end = np.array([start + len(values)])
         self.open = Runs(self.contig, starts[-1:], end, found[-1:])
         return self.some(starts[:-1], starts[1:], found[:-1])
@@ -46,10 +52,11 @@ class RunFinder:
         """Return the last run."""
         return self.some(*self.open[1:])
 
-    def some(self, starts: NDArray[np.int64], ends: NDArray[np.int64], found: NDArray[np.uint16]) -> Runs:
-        """Return those runs that are not 0."""
-        kept = found > 0
-        return Runs(self.contig, starts[kept], ends[kept], found[kept])
+    def some(self, starts: NDArray[np.int64], ends: NDArray[np.int64], found: NDArray) -> Runs:
+        """Return those runs that say something."""
+        kept = ~np.isnan(found) if found.dtype.kind == "f" else found > 0
+        starts, ends = starts[kept] * self.bin_size, ends[kept] * self.bin_size
+        return Runs(self.contig, starts, ends if self.length is None else ends.clip(max=self.length), found[kept])
 
 
 class BackgroundWriter:
@@ -103,7 +110,10 @@ class BackgroundWriter:
 class RunFiles:
     """A backend of tracks: files that are written in parallel."""
 
-    def __init__(self, files: Sequence[tuple[Path, Callable[[Iterator[Runs]], None]]]) -> None:
+    def __init__(
+        self, files: Sequence[tuple[Path, Callable[[Iterator[Runs]], None]]], lengths: Mapping[str, int], bin_size: int
+    ) -> None:
+        self.lengths, self.bin_size = lengths, bin_size
         for path, _ in files:
             path.touch()  # what cannot be begun is said before any thread is started
         self.writers = [BackgroundWriter(path, write) for path, write in files]
@@ -112,7 +122,7 @@ class RunFiles:
 
     def begin(self, name: str) -> None:
         self.end_contig()
-        self.finders = [RunFinder(name) for _ in self.writers]
+        self.finders = [RunFinder(name, self.bin_size, self.lengths[name]) for _ in self.writers]
 
     def put(self, start: int, values: NDArray[np.uint16]) -> None:
         for writer, finder, column in zip(self.writers, self.finders, np.ascontiguousarray(values.T), strict=True):

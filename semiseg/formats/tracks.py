@@ -19,7 +19,7 @@ from .bgzip import is_compressed
 from .bigwig import check_bigwig, write_bigwig
 from .draft import Draft
 from .run_files import RunFiles
-from .track_store import TrackStore
+from .track_store import Layout, TrackStore
 
 SUFFIXES = {"bigwig": (".bw",), "bedgraph": (".bedGraph.gz", ".bedGraph")}  # the first one in a folder
 FORMS = (*SUFFIXES, "hdf5")
@@ -59,9 +59,16 @@ class Backend(Protocol):
 
 
 def open_tracks(
-    where: Path, form: str, names: Sequence[str], contigs: Sequence[tuple[str, int]], comments: Sequence[str] = ()
+    where: Path,
+    form: str,
+    names: Sequence[str],
+    contigs: Sequence[tuple[str, int]],
+    comments: Sequence[str] = (),
+    bin_size: int = 1,
 ) -> TrackSink:
     """Return the sink that writes tracks of these names over contigs of these names and lengths, in input order.
+
+    Positions are bins of that many bases; lengths are bases.
 
     bigwig and bedgraph make one file a track in the folder where, or the file where if that has the form's suffix and
     there is one track; bedGraph is bgzipped and indexed unless where ends in .bedGraph. hdf5 makes the file where.
@@ -72,11 +79,12 @@ def open_tracks(
     with named_errors(where):
         draft = Draft(where, is_file=form == "hdf5" or is_file_name(where, form, len(names)))
         try:
-            backend = open_backend(draft, form, names, contigs, comments)
+            layout = Layout(names, contigs, bin_size, comments)
+            backend = open_backend(draft, form, layout)
         except BaseException:
             draft.discard()
             raise
-    return Tracks(where, draft, backend, len(names), contigs)
+    return Tracks(where, draft, backend, layout)
 
 
 def form_of(where: Path) -> str:
@@ -84,19 +92,19 @@ def form_of(where: Path) -> str:
     return "hdf5" if where.suffix in (".h5", ".hdf5") else "bigwig"
 
 
-def open_backend(
-    draft: Draft, form: str, names: Sequence[str], contigs: Sequence[tuple[str, int]], comments: Sequence[str]
-) -> Backend:
+def open_backend(draft: Draft, form: str, layout: Layout) -> Backend:
     """Return what writes into the draft."""
     if form == "hdf5":
-        return TrackStore(draft.file, names, contigs, comments)
+        return TrackStore(draft.file, layout)
+    names, contigs, bin_size, comments = layout
     paths = [draft.file] if draft.is_file else [draft.folder / name for name in file_names(names, SUFFIXES[form][0])]
     if form == "bigwig":
         check_bigwig(contigs)
-        return RunFiles([(path, partial(write_bigwig, path, contigs)) for path in paths])
+        return RunFiles([(path, partial(write_bigwig, path, contigs)) for path in paths], dict(contigs), bin_size)
     if is_compressed(paths[0]):
         indexer()
-    return RunFiles([(path, partial(write_bedgraph, path, contigs, comments)) for path in paths])
+    writers = [(path, partial(write_bedgraph, path, contigs, comments)) for path in paths]
+    return RunFiles(writers, dict(contigs), bin_size)
 
 
 def is_file_name(where: Path, form: str, tracks: int) -> bool:
@@ -134,12 +142,10 @@ def thousandths(values: NDArray) -> NDArray[np.uint16]:
 class Tracks:
     """The sink of every form: it holds callers to the order, rounds, and turns what the system says into one line."""
 
-    def __init__(
-        self, where: Path, draft: Draft, backend: Backend, tracks: int, contigs: Sequence[tuple[str, int]]
-    ) -> None:
-        self.where, self.draft, self.backend, self.tracks = where, draft, backend, tracks
-        self.ahead = dict(contigs)
-        self.length: int | None = None  # of the contig at hand
+    def __init__(self, where: Path, draft: Draft, backend: Backend, layout: Layout) -> None:
+        self.where, self.draft, self.backend, self.layout = where, draft, backend, layout
+        self.tracks, self.ahead = len(layout.names), dict(layout.contigs)
+        self.length: int | None = None  # of the contig at hand, in bins
         self.end: int | None = None  # where its next stretch begins
         self.is_open = True
 
@@ -147,7 +153,7 @@ class Tracks:
         if self.ahead.get(name) != length:
             raise ValueError(f"expected one of the contigs announced, once and {self.ahead.get(name)} long: {name}")
         del self.ahead[name]
-        self.length, self.end = length, None
+        self.length, self.end = self.layout.bins(length), None
         with named_errors(self.where):
             self.backend.begin(name)
 

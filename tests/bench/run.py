@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the models of the tests
 
 BENCHMARKS = ("per_core", "frame_grammar", "against_flash", "linear_in_length", "precision")
-GPU = ("gpu_batch", "gpu_small", "gpu_chromosome", "gpu_frame_grammar", "gpu_memory", "gpu_scaling")
+GPU = ("gpu_batch", "gpu_small", "gpu_chromosome", "gpu_frame_grammar", "gpu_memory", "gpu_scaling", "gpu_decode")
 
 
 def main() -> int:

@@ -1,0 +1,134 @@
+"""Durations of states in EM: laws, and the best ones for expected counts of lengths.
+
+Every stretch of data begins in the middle of a segment, as likely to be long as it is long: a label's share of such
+beginnings over its mean duration is what starts there. So the expected log likelihood of a law is
+
+    sum_k counts[k] log d(k) + steps tail - cut log(mean duration)
+
+with `cut` the expected number of stretches that begin under the label. Free and geometric laws have their best in
+closed form (free ones: of a bound that touches it, since -log is convex); the others climb by L-BFGS, which never goes
+down.
+"""
+
+import torch
+from torch import Tensor
+
+from .durations import FLATTEST, Free, Geometric, Law, Spline, Table, family, tabulate
+from .errors import SemisegError
+
+LEAST = 1e-9  # share of a length, at least: what was not seen is unlikely, not impossible
+HALVINGS = 60
+CLIMB = 4  # steps of L-BFGS: more follow in the next M step
+
+
+def make(name: str, states: int, longest: int) -> Law:
+    """Return laws of a family for so many states."""
+    if longest < 2:
+        raise SemisegError(f"--longest: expected at least 2 explicit durations, got {longest}")
+    return family(name, 2 if name == "geometric" else longest, labels=states)
+
+
+def means(table: Table) -> Tensor:
+    """Return (C,) mean durations, tails included."""
+    d, tail, K = table.durations, table.tail, table.longest
+    k = torch.arange(len(d), dtype=d.dtype, device=d.device)[:, None]
+    explicit = (d.exp() * k)[1:].sum(0)
+    last = d.gather(0, K[None].to(d.device))[0].exp()
+    stay, leave = tail.exp(), -torch.expm1(tail)
+    return explicit + last * stay / leave * (K.to(d) + 1 / leave)
+
+
+def likelihood(table: Table, counts: Tensor, steps: Tensor, cut: Tensor) -> Tensor:
+    """Return (C,) expected log likelihoods of laws (see above); `counts` (K + 1, C), `steps` and `cut` (C,)."""
+    explicit = torch.where(counts > 0, counts * table.durations, 0).sum(0)
+    return explicit + steps * table.tail - cut * means(table).log()
+
+
+def improve(law: Law, counts: Tensor, steps: Tensor, cut: Tensor) -> None:
+    """Move laws to where the expected log likelihood is no less, and mostly larger."""
+    if isinstance(law, Geometric):
+        geometric(law, counts, steps, cut)
+    elif isinstance(law, Free):
+        free(law, counts, steps, cut)
+    else:
+        climb(law, counts, steps, cut)
+
+
+@torch.no_grad()
+def geometric(law: Geometric, counts: Tensor, steps: Tensor, cut: Tensor) -> None:
+    """Set geometric laws to their best: `stay` positions in which a segment goes on, `leave` in which it does not."""
+    leave = counts[1:].sum(0) + cut
+    stay = (counts[1:] * torch.arange(len(counts) - 1, dtype=counts.dtype)[:, None]).sum(0) + steps
+    found = (stay / leave).clamp(min=LEAST).log()
+    law.stay.copy_(torch.where(leave > 0, found, law.stay))
+
+
+@torch.no_grad()
+def free(law: Free, counts: Tensor, steps: Tensor, cut: Tensor) -> None:
+    """Set free laws to the best of the bound -log(mean) >= -log(mean before) - (mean - mean before) / mean before."""
+    before = tabulate([law])
+    price = cut / means(before)  # of one position of the mean
+    stay = before.tail.exp()
+    lengths = law.lengths.double().repeat(1, counts.shape[1])
+    lengths[-1] += stay / (1 - stay)
+    mass = shares(counts[1:].T, LEAST, (price * lengths).T).T  # the last of all lengths from K on
+    # the tail, given its mass: how many steps r beyond K a segment goes on average
+    a, n = price * mass[-1], counts[-1]
+    rest = a + n
+    root = (-rest + (rest**2 + 4 * a * steps).sqrt()) / (2 * a).clamp(min=1e-300)
+    r = torch.where(a > 1e-12 * n.clamp(min=1e-300), root, steps / n.clamp(min=1e-300))
+    some = (n > 0) & (steps > 0)
+    tail = torch.where(some, (r / (1 + r)).log(), before.tail).clamp(max=10 * FLATTEST)
+    heights = mass.log()
+    heights[-1] += torch.log(-torch.expm1(tail))
+    seen = counts[1:].sum(0) > 0
+    assert law.decay is not None
+    law.heights.copy_(torch.where(seen, heights, law.heights))
+    law.decay.copy_(torch.where(seen, torch.log(torch.expm1(-tail)), law.decay))
+
+
+def climb(law: Law, counts: Tensor, steps: Tensor, cut: Tensor) -> None:
+    """Follow the gradient of all laws together: their expected log likelihood is a sum."""
+    scale = counts.sum().clamp(min=1.0)
+    optimiser = torch.optim.LBFGS(law.parameters(), max_iter=CLIMB, line_search_fn="strong_wolfe")
+    before = {name: x.clone() for name, x in law.state_dict().items()}
+
+    def loss() -> Tensor:
+        return -likelihood(tabulate([law]), counts, steps, cut).sum() / scale
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        value = loss()
+        value.backward()
+        return value
+
+    with torch.enable_grad():
+        first = optimiser.step(closure)
+    with torch.no_grad():
+        if not bool(loss() <= first.detach()):  # also where it has become NaN
+            law.load_state_dict(before)
+
+
+def shares(counts: Tensor, least: float, price: Tensor | None = None) -> Tensor:
+    """Return p (R, n) with the largest `sum counts log p - price p` in each row, sums of 1, and none below `least`.
+
+    p = max(least, counts / (x + price)) with the x, found by halving, at which it sums to 1.
+    """
+    price = torch.zeros_like(counts) if price is None else price
+    total = counts.sum(-1, keepdim=True)
+    # below: one of the terms alone is 1; above: all are smaller than their share
+    low = (torch.where(counts > 0, counts, -torch.inf) - price).amax(-1, keepdim=True).clamp(min=-1e300)
+    high = torch.maximum(total / (1 - least * counts.shape[-1]), low) + 1e-300
+    for _ in range(HALVINGS):
+        x = (low + high) / 2
+        p = torch.where(counts > 0, counts / (x + price).clamp(min=1e-300), 0).clamp(min=least)
+        more = p.sum(-1, keepdim=True) > 1
+        low, high = torch.where(more, x, low), torch.where(more, high, x)
+    p = torch.where(counts > 0, counts / (high + price).clamp(min=1e-300), 0).clamp(min=least)
+    return p / p.sum(-1, keepdim=True)
+
+
+def free_numbers(law: Law, states: int) -> int:
+    """Return how many free parameters laws have; heights of free ones and splines are given up to a constant."""
+    redundant = states if isinstance(law, Free | Spline) else 0
+    return sum(x.numel() for x in law.parameters()) - redundant

@@ -1,0 +1,219 @@
+"""A hidden semi-Markov model fitted to signals without labels: starts, passes, and how many states.
+
+Several starts make a few passes over a sample of the data, with geometric durations: what states say tells them apart,
+and how long they last is better learnt once they are. The likeliest goes on there with the laws asked for, and then
+over all of the data until a pass gains little. How many states there are is decided on the sample, by BIC or by the
+likelihood of stretches that were set aside. Whatever is random is drawn by seed, number of states and pass, so that a
+run which was killed goes on from its checkpoint with the same bits.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from .emissions import Family, family
+from .errors import SemisegError
+from .hsmm import Hsmm
+from .hsmm_checkpoint import Checkpoint, Standing
+from .hsmm_durations import make
+from .hsmm_em import Counts, Group, Reader, Stretch, grouped, log_likelihood, passed, sharpened, stretches
+from .hsmm_start import WIDTHS, begin
+from .signals import Source
+from .survey import Survey, look
+
+STRETCH = 1 << 15  # positions, where the data are more than a sample
+GROUP = {"cpu": 1 << 16, "cuda": 1 << 22}  # positions between M steps: a GPU wants many at once
+SAMPLE = 1 << 16  # positions
+PIECE = 1 << 12  # positions of a stretch of the sample
+PIECES = 4  # in a group of it
+HELD = 5  # one stretch of so many is set aside
+CUT = 20  # stretches that short data are cut into, to set some aside
+PATIENCE = 2  # numbers of states without a better one before the search ends
+CRITERIA = ("bic", "held-out")
+
+
+class Settings(NamedTuple):
+    """How a model is fitted."""
+
+    states: tuple[int, ...]  # numbers to choose from, ascending
+    durations: str = "lognormal"
+    longest: int = 32  # explicit durations, in positions
+    restarts: int = 4
+    trial: int = 8  # passes over the sample of each start
+    settle: int = 24  # and of the best one, at most
+    passes: int = 100  # over all data, at most
+    tolerance: float = 1e-4  # nats a position that a pass must gain
+    sharpen: int = 0  # steps at the end that make the best path cheaper, at a price in likelihood
+    criterion: str = "bic"
+    seed: int = 0
+
+
+class Progress(NamedTuple):
+    """Where a fit stands."""
+
+    states: int
+    stage: str
+    done: int  # passes
+    most: int  # passes
+    nats: float  # log likelihood of a position
+
+
+class Fitted(NamedTuple):
+    """A model, and what is known about it."""
+
+    model: Hsmm
+    survey: Survey
+    nats: float  # log likelihood of a position, as the last pass saw it
+    positions: int
+    candidates: tuple[tuple[int, float, int], ...]  # numbers of states: score (less is better), free parameters
+
+
+class Data(NamedTuple):
+    """What is learnt from."""
+
+    sample: list[Group]
+    held: list[Group]  # set aside
+    whole: list[Group]
+    positions: int
+
+
+def fit(
+    sources: Sequence[Source],
+    name: str,
+    settings: Settings,
+    options: dict[str, Any] | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Fitted:
+    """Return the best model of sources; `name` is the family of emissions, `options` are its own."""
+    if settings.criterion not in CRITERIA:
+        raise SemisegError(f"--criterion: expected one of {', '.join(CRITERIA)}, got {settings.criterion!r}")
+    survey = look(sources)
+    kind = family(name, survey, **(options or {}))
+    read = Reader(kind.context, device)
+    data = cut(sources, settings, read.device.type)
+    file = Checkpoint(checkpoint, (name, options, settings._asdict(), survey.as_json()))
+    standing = file.load() if resume else Standing()
+    run = Run(kind, read, data, settings, standing, file, report)
+    if not standing.passes:
+        run.choose()
+    model = run.finish()
+    return Fitted(model, survey, standing.passes[-1], data.positions, tuple(standing.candidates))
+
+
+def cut(sources: Sequence[Source], settings: Settings, device: str) -> Data:
+    """Return the data in stretches: all of them, a sample, and what is set aside of it."""
+    positions = sum(strip.length for source in sources for strip in source.strips)
+    if max(settings.states) > positions:
+        raise SemisegError(
+            f"--states {max(settings.states)}: the data has only {positions} positions: ask for fewer states"
+        )
+    draw = np.random.default_rng([settings.seed, 0])
+    small, size = positions <= SAMPLE, GROUP[device]
+    whole = grouped(shuffled(stretches(sources, positions if small else STRETCH), draw), size)
+    if small and settings.criterion == "bic":
+        return Data(whole, [], whole, positions)
+    pieces = shuffled(stretches(sources, -(-positions // CUT) if small else PIECE), draw)
+    pieces = pieces[: -(-SAMPLE // PIECE)]
+    held: list[Group] = []
+    if settings.criterion == "held-out":
+        n = max(1, len(pieces) // HELD)
+        held, pieces = grouped(pieces[:n], size), pieces[n:]
+    return Data(grouped(pieces, size if small else min(size, PIECES * PIECE)), held, whole, positions)
+
+
+def shuffled(parts: list[Stretch], draw: np.random.Generator) -> list[Stretch]:
+    """Return stretches in a drawn order."""
+    return [parts[i] for i in draw.permutation(len(parts))]
+
+
+class Run:
+    """A fit under way."""
+
+    def __init__(
+        self, kind: Family, read: Reader, data: Data, settings: Settings, standing: Standing, file: Checkpoint,
+        report: Callable[[Progress], None],
+    ):  # fmt: skip
+        self.kind, self.read, self.data, self.settings = kind, read, data, settings
+        self.standing, self.file, self.report = standing, file, report
+
+    def choose(self) -> None:
+        """Have a model of every number of states, and keep the best of them."""
+        done = self.standing.candidates
+        for states in self.settings.states:
+            scores = [score for _, score, _ in done]
+            if len(done) - int(np.argmin([*scores, np.inf])) > PATIENCE:
+                break
+            if any(states == tried for tried, _, _ in done):
+                continue
+            model = self.settled(states)
+            score = self.score(model) if len(self.settings.states) > 1 else math.nan
+            if not scores or score < min(scores):
+                self.standing.states, self.standing.model = states, model.state()
+            done.append((states, score, model.parameters()))
+            self.file.save(self.standing)
+
+    def settled(self, states: int) -> Hsmm:
+        """Return the likeliest of several starts, after passes over the sample."""
+        s = self.settings
+        tried = [self.trial(states, start) for start in range(s.restarts if states > 1 else 1)]
+        nats, model = max(tried, key=lambda found: found[0])
+        means, counts = model.mean_durations(), Counts()
+        model.law = make(s.durations, states, s.longest)
+        model.law.around(means)
+        for i in range(s.settle):
+            before, nats = nats, passed(model, self.read, self.data.sample, self.draw(1, states, i), counts)
+            self.report(Progress(states, "sample", i + 1, s.settle, nats))
+            if nats - before < s.tolerance:
+                break
+        return model
+
+    def trial(self, states: int, start: int) -> tuple[float, Hsmm]:
+        """Return a start's log likelihood of a position after a few passes, and its model."""
+        s, draw, counts, nats = self.settings, self.draw(2, states, start), Counts(), -math.inf
+        width = WIDTHS[start % len(WIDTHS)]
+        model = begin(self.kind, "geometric", states, 2, self.read, self.data.sample, draw, width)
+        for i in range(s.trial):
+            nats = passed(model, self.read, self.data.sample, draw, counts)
+            self.report(Progress(states, f"start {start + 1}", i + 1, s.trial, nats))
+        return nats, model
+
+    def score(self, model: Hsmm) -> float:
+        """Return BIC on the sample, or minus the log likelihood of what was set aside: less is better."""
+        if self.data.held:
+            return -log_likelihood(model, self.read, self.data.held)
+        positions = sum(part.last - part.first for group in self.data.sample for part in group)
+        nats = log_likelihood(model, self.read, self.data.sample)
+        return -2 * nats + model.parameters() * math.log(positions)
+
+    def finish(self) -> Hsmm:
+        """Return the best model after passes over all data."""
+        s, now = self.settings, self.standing
+        law = make(s.durations, now.states, s.longest)
+        model = Hsmm(self.kind, law, now.model["occupancy"], now.model["changes"], {})
+        model.load(now.model)
+        while len(now.passes) < s.passes and not gained_little(now.passes, s.tolerance):
+            draw = self.draw(3, len(now.passes))
+            now.passes.append(passed(model, self.read, self.data.whole, draw, now.counts))
+            now.model = model.state()
+            self.file.save(now)
+            self.report(Progress(now.states, "all data", len(now.passes), s.passes, now.passes[-1]))
+        for _ in range(s.sharpen):
+            sharpened(model, self.read, self.data.whole)
+        return model
+
+    def draw(self, *what: int) -> np.random.Generator:
+        """Return a generator of its own for everything that is drawn."""
+        return np.random.default_rng([self.settings.seed, *what])
+
+
+def gained_little(passes: Sequence[float], tolerance: float) -> bool:
+    """Whether the last pass gained less a position than it should."""
+    return len(passes) > 1 and passes[-1] - passes[-2] < tolerance

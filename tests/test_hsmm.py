@@ -1,0 +1,217 @@
+"""Hidden semi-Markov models: EM goes up, planted parameters are found, what is missing is summed over."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from planted_states import EMISSIONS, agreement, drawn, planted, source
+
+from semiseg.durations import tabulate
+from semiseg.emissions import family, guess
+from semiseg.errors import SemisegError
+from semiseg.hsmm import Hsmm, no_self
+from semiseg.hsmm_durations import LEAST, improve, likelihood, make, means, shares
+from semiseg.hsmm_em import Counts, Reader, expected, grouped, log_likelihood, passed, stretches
+from semiseg.hsmm_fit import Settings, fit
+from semiseg.kernels import log_partition, viterbi
+from semiseg.survey import look
+
+LAWS = ("geometric", "free", "lognormal", "gamma", "negative-binomial", "poisson", "spline", "uniform")
+SETTINGS = Settings((3,), restarts=2, trial=4, settle=4, passes=4)
+
+
+def start(name: str, x: np.ndarray, law: str, states: int = 3, seed: int = 0) -> tuple[Hsmm, Reader, list]:
+    """A model with parameters from random posteriors, and stretches that cut segments."""
+    signals = source(x)
+    kind = family(name, look([signals]), **({"order": 2} if name == "autoregressive" else {}))
+    read, groups = Reader(kind.context), grouped(stretches([signals], 60), 10**9)
+    values, _ = read(groups[0])
+    generator = torch.Generator().manual_seed(seed)
+    shape = len(values), values.shape[1] - kind.context, states
+    weights = torch.rand(shape, dtype=torch.float64, generator=generator)
+    weights /= weights.sum(-1, keepdim=True)
+    laws = make(law, states, 9)
+    laws.around(torch.linspace(3, 9, states, dtype=torch.float64))
+    even = torch.full((states,), 1 / states, dtype=torch.float64)
+    changes = no_self(torch.ones(states, states, dtype=torch.float64))
+    return Hsmm(kind, laws, even, changes, kind.update(kind.statistics(values, weights), None)), read, groups
+
+
+def test_with_censored_ends_the_partition_is_a_probability() -> None:
+    model = planted("bernoulli")
+    for n in (1, 5, 200):
+        scores = model.potentials(torch.zeros(n, 3, dtype=torch.float64))
+        assert float(log_partition(scores)) == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("name", EMISSIONS)
+def test_em_never_lowers_the_likelihood(name: str, law: str) -> None:
+    if law != "free" and name not in ("bernoulli", "gaussian"):
+        pytest.skip("laws and emissions have nothing to do with each other")
+    x, _ = drawn(name, 240, mean=8)
+    x[5:9, 0] = np.nan
+    model, read, groups = start(name, x, law)
+    counts, draw = Counts(), np.random.default_rng(0)
+    seen = [passed(model, read, groups, draw, counts) * len(x) for _ in range(6)]
+    assert seen[-1] > seen[0] + 0.1
+    assert np.diff(seen).min() > -1e-8
+
+
+def test_expected_counts_are_derivatives() -> None:
+    x, _ = drawn("gaussian", 120, mean=8)
+    model, read, groups = start("gaussian", x, "free")
+    found = expected(model, read, groups[0])
+    values, lengths = read(groups[0])
+    scores = model.potentials(model.density(values))._replace(lengths=lengths)
+    shift = torch.zeros_like(scores.transitions, requires_grad=True)
+    log_partition(scores._replace(transitions=scores.transitions + shift)).sum().backward()
+    assert shift.grad is not None
+    off = ~torch.eye(3, dtype=torch.bool)
+    assert torch.allclose(found.changes[off], shift.grad[off], atol=1e-8)
+    assert float(found.first.sum()) == pytest.approx(len(lengths))
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_the_best_law_is_no_worse_than_those_around_it(law: str) -> None:
+    """Counts of a law of which some segments began before the data: the mean must not be drawn to the long ones."""
+    generator = torch.Generator().manual_seed(1)
+    counts = torch.rand(10, 2, dtype=torch.float64, generator=generator) * 20
+    counts[0] = 0
+    steps, cut = torch.tensor([30.0, 5.0]).double(), torch.tensor([4.0, 9.0]).double()
+    laws = make(law, 2, 9)
+    if law == "geometric":  # explicit up to 2
+        counts, steps = counts[:3], steps * 3
+    laws.around(torch.tensor([4.0, 4.0], dtype=torch.float64))
+    for _ in range(60):
+        improve(laws, counts, steps, cut)
+    best = likelihood(tabulate([laws]), counts, steps, cut).sum()
+    slope = torch.autograd.grad(best, list(laws.parameters()))
+    assert max(float(g.abs().max()) for g in slope) < 1e-2
+    assert not torch.isnan(best)
+
+
+def test_shares_are_the_best_within_their_bounds() -> None:
+    counts = torch.tensor([[5.0, 3.0, 0.0, 2.0]], dtype=torch.float64)
+    assert torch.allclose(shares(counts[:, [0, 1, 3]], 1e-3), counts[:, [0, 1, 3]] / 10)
+    price = torch.tensor([[1.0, 0.5, 2.0, 0.1]], dtype=torch.float64)
+    found = shares(counts, LEAST, price)
+    assert float(found.sum()) == pytest.approx(1)
+    gain = (counts / found - price)[0, [0, 1, 3]]  # equal where the bound does not hold
+    assert torch.allclose(gain, gain[0].expand(3), rtol=1e-6)
+
+
+def test_a_mean_counts_the_tail() -> None:
+    laws = make("geometric", 1, 2)
+    laws.around(torch.tensor([37.0], dtype=torch.float64))
+    assert float(means(tabulate([laws])).detach()) == pytest.approx(37)
+
+
+@pytest.mark.parametrize("name", ["bernoulli", "gaussian", "negative-binomial", "zero-inflated"])
+def test_missing_is_summed_over(name: str) -> None:
+    """A channel that is unknown everywhere says nothing: the model without it gives the same likelihood."""
+    x, _ = drawn(name, 150, mean=8)
+    model, read, groups = start(name, x, "free")
+    hidden = x.copy()
+    hidden[:, 1] = np.nan
+    found = log_likelihood(model, read, grouped(stretches([source(hidden)], 60), 10**9))
+    keep = [d for d in range(x.shape[1]) if d != 1]
+    fewer, read, groups = start(name, x[:, keep], "free")
+    fewer.load({**model.state(), **{f"emissions.{k}": v[:, keep] for k, v in model.emissions.items()}})
+    assert found == pytest.approx(log_likelihood(fewer, read, groups), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", EMISSIONS)
+def test_planted_states_are_found(name: str) -> None:
+    x, true = drawn(name, 1500, seed=3)
+    options = {"order": 2} if name == "autoregressive" else {}
+    found = fit([source(x)], name, SETTINGS._replace(restarts=4), options).model
+    read = Reader(found.family.context)
+    scores = found.potentials(found.density(read(grouped(stretches([source(x)], 10**9), 1)[0])[0])[0])
+    segments = viterbi(scores).segments
+    states = torch.repeat_interleave(segments.label, segments.end - segments.start).numpy()
+    assert agreement(states, true) > 0.9
+
+
+def test_parameters_are_recovered() -> None:
+    x, _ = drawn("gaussian", 4000, seed=1)
+    found = fit([source(x)], "gaussian", SETTINGS._replace(durations="negative-binomial")).model
+    want, got = planted("gaussian"), found.emissions
+    order = ((got["mean"][:, None] - want.emissions["mean"]) ** 2).sum(-1).argmin(0)
+    assert torch.allclose(got["mean"][order], want.emissions["mean"], atol=0.15)
+    assert torch.allclose(got["variance"][order], want.emissions["variance"], rtol=0.2)
+    assert torch.allclose(found.mean_durations(), want.mean_durations(), rtol=0.3)
+
+
+@pytest.mark.parametrize("criterion", ["bic", "held-out"])
+def test_the_number_of_states_is_found(criterion: str) -> None:
+    x, _ = drawn("gaussian", 1500, seed=2)
+    wanted = SETTINGS._replace(states=(1, 2, 3, 4), criterion=criterion)
+    found = fit([source(x)], "auto", wanted)
+    assert found.model.states == 3
+    assert [states for states, _, _ in found.candidates] == [1, 2, 3, 4]
+
+
+def test_a_fit_goes_on_with_the_same_bits(tmp_path: Path) -> None:
+    x, _ = drawn("bernoulli", 900)
+    file = tmp_path / "fit.checkpoint"
+    wanted = SETTINGS._replace(states=(2, 3), tolerance=-1.0)
+    whole = fit([source(x)], "auto", wanted).model.state()
+
+    class Killed(Exception):
+        pass
+
+    for stage, states in (("start 2", 3), ("all data", 3)):
+
+        def kill(progress, stage=stage, states=states) -> None:
+            if progress.stage == stage and progress.states == states and progress.done == 3:
+                raise Killed
+
+        with pytest.raises(Killed):
+            fit([source(x)], "auto", wanted, checkpoint=file, resume=True, report=kill)
+        assert file.exists()
+    again = fit([source(x)], "auto", wanted, checkpoint=file, resume=True).model.state()
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+    with pytest.raises(SemisegError, match="other options"):
+        fit([source(x)], "auto", wanted._replace(seed=1), checkpoint=file, resume=True)
+
+
+def test_groups_come_to_what_one_comes_to() -> None:
+    """Incremental EM on many groups ends where EM on all of the data does."""
+    x, _ = drawn("bernoulli", 600, mean=8)
+    ends = []
+    for size in (10**9, 100):
+        model, read, _ = start("bernoulli", x, "free", seed=2)
+        groups, counts, draw = grouped(stretches([source(x)], 60), size), Counts(), np.random.default_rng(0)
+        for _ in range(60):
+            passed(model, read, groups, draw, counts)
+        ends.append(log_likelihood(model, read, groups))
+    assert ends[0] == pytest.approx(ends[1], abs=0.5)
+
+
+def test_the_family_is_guessed() -> None:
+    for name, want in (
+        ("bernoulli", "bernoulli"),
+        ("negative-binomial", "negative-binomial"),
+        ("gaussian", "gaussian"),
+    ):
+        assert guess(look([source(drawn(name, 50)[0])])) == want
+
+
+@pytest.mark.parametrize(
+    ("x", "name", "states", "message"),
+    [
+        (np.full((50, 2), np.nan), "auto", 2, "has no value at all"),
+        (np.ones((50, 1)), "auto", 2, "is 1 everywhere"),
+        (np.arange(4.0)[:, None], "gaussian", 9, "only 4 positions"),
+        (np.array([[0.5], [1.0]]), "bernoulli", 1, "other than 0 and 1"),
+        (np.array([[0.5], [1.0]]), "negative-binomial", 1, "no counts"),
+        (np.array([[np.inf], [1.0]]), "gaussian", 1, "must be finite"),
+        (np.arange(9.0)[:, None], "nonsense", 2, "expected auto or one of"),
+    ],
+)
+def test_bad_input_is_one_line(x: np.ndarray, name: str, states: int, message: str) -> None:
+    with pytest.raises(SemisegError, match=message) as caught:
+        fit([source(x)], name, SETTINGS._replace(states=(states,)))
+    assert "\n" not in str(caught.value)
