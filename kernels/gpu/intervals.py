@@ -174,10 +174,12 @@ class _Laws:
             *given, s.g, s.G, s.left, s.right, s.low, self.near, masses, *sizes, self.width,
             P=self.folds, BLOCK=BLOCK, **self.shape,
         )  # fmt: skip
-        edge = self.edge[rows]
-        closing = (edge < width) & (edge == self.limit[rows])
-        masses[torch.arange(n, device=rows.device), edge.clamp(max=width - 1)] += torch.where(closing, rest.sum(1), 0)
-        return masses, torch.where(closing[:, None], 0, rest)
+        # what lies at a closed end and beyond: all of a tail where the end lies nearer than it begins, in memory or not
+        edge = self.edge[rows][:, None]
+        closing = (edge < width) & ((edge == self.limit[rows][:, None]) | (edge <= self.longest[rows]))
+        at = edge[:, 0].clamp(max=width - 1)
+        masses[torch.arange(n, device=rows.device), at] += torch.where(closing, rest, 0).sum(1)
+        return masses, torch.where(closing, 0, rest)
 
 
 def shortest(law: Tensor, known: Tensor, open_: Tensor, level: float, far: Tensor) -> tuple[Tensor, ...]:
