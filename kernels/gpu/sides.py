@@ -130,7 +130,7 @@ def tails_kernel(
     near, slope = normaliser(ZL, ZR, chunk, n)
     across = tl.load(total + chunk * C + c)
     here = c.to(tl.int64) * size + row
-    left = chunk * A * C + c
+    left, out = chunk * A * C + c, (chunk * C + c) * A - 1
     steps = tl.cdiv(n + K + p - residue, p)
     carry = tl.zeros([], tl.float64) + _NEVER
     for tile in range(0, steps, BLOCK):
@@ -142,7 +142,7 @@ def tails_kernel(
             linked &= tl.load(low + here + s, inside & (s > 0), _UNCUT) <= s - p
         sums, carry = _fold(tl.where(linked, lam, _NEVER), tl.where(s < n, value, _NEVER), carry, BLOCK)
         tl.store(V + here + s, sums, inside)
-        tl.store(V_left + (chunk * C + c) * A - s - 1, sums, s < 0)
+        tl.store(V_left + out - s, sums, s < 0)
     carry = tl.zeros([], tl.float64) + _NEVER
     for tile in range(0, steps, BLOCK):
         t = n + K + p - residue - (tile + tl.arange(0, BLOCK)) * p  # from the latest end back
@@ -155,7 +155,7 @@ def tails_kernel(
             linked &= tl.load(low + here + tl.minimum(t + p, n), inside, _UNCUT) <= t
         sums, carry = _fold(tl.where(linked, lam, _NEVER), tl.where(t > 0, value, _NEVER), carry, BLOCK)
         tl.store(Q + here + t, sums - z, inside)
-        tl.store(Q_right + (chunk * C + c) * A + t - n - 1, sums - z, t > n)
+        tl.store(Q_right + out + (t - n), sums - z, t > n)
 
 
 def sides(
