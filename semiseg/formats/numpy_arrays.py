@@ -34,7 +34,7 @@ def recording(path: Path, name: str, array: NDArray, rate: float | None) -> Reco
     if array.ndim not in (1, 2) or array.dtype.kind not in "iuf":
         raise SemisegError(f"{path}: {name}: expected numbers of shape (T,) or (T, channels), found {array.dtype}, "
                            f"shape {array.shape}")  # fmt: skip
-    table = array.reshape(len(array), -1)
+    table = array[:, None] if array.ndim == 1 else array
 
     def values(first: int, last: int) -> NDArray:
         return np.array(table[first:last], np.float32)
