@@ -18,7 +18,7 @@ from .errors import SemisegError
 
 LEAST = 1e-9  # share of a length, at least: what was not seen is unlikely, not impossible
 HALVINGS = 60
-CLIMB = 4  # steps of L-BFGS: more follow in the next M step
+CLIMB = 20  # steps of L-BFGS: with fewer, a flat valley is walked for hundreds of M steps
 
 
 def make(name: str, states: int, longest: int) -> Law:
