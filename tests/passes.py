@@ -13,6 +13,7 @@ from semiseg.kernels.plan import Plan
 from semiseg.kernels.resolve import Layout, Leaves, sequence
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+ON_GPU = DEVICE == "cuda"  # else kernels are interpreted, some thousand times as slowly: a part of the cases
 
 
 class Scores(NamedTuple):

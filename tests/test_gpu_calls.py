@@ -9,7 +9,7 @@ from larger import larger
 
 pytest.importorskip("triton")
 
-from passes import DEVICE, Scores, scores_of
+from passes import DEVICE, ON_GPU, Scores, scores_of
 
 from semiseg.kernels.cpu.batch import Asked
 from semiseg.kernels.cpu.calls import Described, describe
@@ -95,20 +95,23 @@ GRID = {case.name: case.potentials for case in cases.grid() if "by_duration" not
 RAGGED = {case.name: case.potentials for case in cases.ragged()}
 
 
-@pytest.mark.parametrize(("name", "cut"), [(name, (1, 3, 100)[i % 3]) for i, name in enumerate(list(GRID)[::5])])
+@pytest.mark.parametrize(
+    ("name", "cut"), [(name, (1, 3, 100)[i % 3]) for i, name in enumerate(list(GRID)[:: 5 if ON_GPU else 22])]
+)
 def test_small(name, cut):
     assert compare(GRID[name], cut) == 0
 
 
-@pytest.mark.parametrize("name", list(RAGGED)[::3])
+@pytest.mark.parametrize("name", list(RAGGED)[:: 3 if ON_GPU else 6])
 @pytest.mark.parametrize("together", [None, 2])
 def test_batches_of_their_own_lengths(name, together):
     compare(RAGGED[name], 2, together)
 
 
 @pytest.mark.parametrize(
-    ("seed", "cut", "together"), [(3, 64, None), (5, 50, 2), (6, 333, None), (8, 17, 3), (2, 17, None)]
+    ("seed", "cut", "together"),
+    [(3, 64, None), (5, 50, 2), (6, 333, None), (8, 17, 3), (2, 17, None)][:: 1 if ON_GPU else 3],
 )
 def test_larger(seed, cut, together):
     """Cuts, tails of both periods, phases, maps, and durations longer than a chunk; several tiles of everything."""
-    compare(larger(seed, T=200), cut, together)
+    compare(larger(seed, T=200 if ON_GPU else 80), cut, together, n=24 if ON_GPU else 12)

@@ -1,8 +1,7 @@
 """The same numbers as two other libraries, where they are installed (DESIGN section 1, Parity).
 
 Both start from a zero score for every label and charge a transition into the first segment, so `first` is its
-logsumexp (max for Viterbi) over what comes before. Their cost grows with `T K C^2`: flash-semicrf needs about a
-minute for the large shape.
+logsumexp (max for Viterbi) over what comes before. Their cost grows with `T K C^2`.
 """
 
 import warnings
@@ -86,7 +85,7 @@ def one_thread() -> Any:
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(
     ("B", "T", "K", "C", "projections"),
-    [(2, 40, 7, 3, False), (2, 40, 7, 3, True), (1, 150, 12, 9, True), (1, 5000, 100, 50, False)],
+    [(2, 40, 7, 3, False), (2, 40, 7, 3, True), (1, 150, 12, 9, True), (1, 500, 40, 20, False)],
 )
 def test_flash_semicrf_gradients(B: int, T: int, K: int, C: int, projections: bool) -> None:
     x = draw(B, T, K, C, projections)

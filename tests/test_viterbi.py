@@ -11,7 +11,7 @@ from cases import Named, grid, ragged, tied
 from larger import forced_cycle, larger, long_tail
 
 from semiseg.kernels import fixed
-from semiseg.kernels.cpu.stream import ViterbiStream
+from semiseg.kernels.cpu.stream import LOOK, ViterbiStream
 from semiseg.kernels.cpu.viterbi import Path, viterbi_item
 from semiseg.kernels.errors import InfeasibleError, PotentialsError, UndecidedError
 from semiseg.kernels.naive import naive_viterbi
@@ -167,16 +167,17 @@ def test_long_segments_come_out_of_a_stream_as_of_the_whole(left, seed, kind):
 
 @pytest.mark.parametrize("contrast", [0.01, 0.0])
 def test_a_stream_forgets_the_middle_of_a_long_segment(contrast):
-    p = long_tail(20_000)
+    T = 4 * LOOK
+    p = long_tail(T)
     p.emissions[7:-9, 1] = contrast
     stream = ViterbiStream(p)
     found = []
-    for a in range(0, 20_000, 100):
+    for a in range(0, T, 100):
         found.append(stream.push(p.emissions[a : a + 100]))
-        assert stream.position - stream.base < 3000
+        assert stream.position - stream.base < LOOK + 100
     found.append(stream.finish([]))
     assert [row for s in found for row in zip(*(v.tolist() for v in s[1:]), strict=True)] == [
-        (0, 7, 0), (7, 19_991, 1), (19_991, 20_000, 2),
+        (0, 7, 0), (7, T - 9, 1), (T - 9, T, 2),
     ]  # fmt: skip
 
 
