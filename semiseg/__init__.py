@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import SemisegError
 
 if TYPE_CHECKING:
+    from .constraints import Constraints, constrained
     from .crf import SemiCRF
     from .demo import CalledSegment, segment_example
     from .distributions import LinearChain, SemiMarkov
@@ -37,6 +38,7 @@ __all__ = [
     "CRF",
     "Boundary",
     "CalledSegment",
+    "Constraints",
     "InfeasibleError",
     "LabelGrammar",
     "LinearChain",
@@ -48,6 +50,7 @@ __all__ = [
     "SemiMarkov",
     "SemisegError",
     "Viterbi",
+    "constrained",
     "cross_entropy",
     "entropy",
     "kl",
@@ -61,10 +64,12 @@ __all__ = [
 _HOME = {
     "CRF": "linear_chain",
     "CalledSegment": "demo",
+    "Constraints": "constraints",
     "LabelGrammar": "label_grammar",
     "LinearChain": "distributions",
     "SemiCRF": "crf",
     "SemiMarkov": "distributions",
+    "constrained": "constraints",
     "segment_example": "demo",
 }  # kernels: all others
 
