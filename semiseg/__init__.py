@@ -10,6 +10,7 @@ from .errors import SemisegError
 
 if TYPE_CHECKING:
     from .constraints import Constraints, constrained
+    from .counting import expected_segments
     from .crf import SemiCRF
     from .demo import CalledSegment, segment_example
     from .distributions import LinearChain, SemiMarkov
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     )
     from .label_grammar import LabelGrammar
     from .linear_chain import CRF
+    from .semirings import semiring
 
 __version__ = "0.1.0"
 
@@ -53,11 +55,13 @@ __all__ = [
     "constrained",
     "cross_entropy",
     "entropy",
+    "expected_segments",
     "kl",
     "log_partition",
     "marginals",
     "sample",
     "segment_example",
+    "semiring",
     "viterbi",
 ]
 
@@ -70,7 +74,9 @@ _HOME = {
     "SemiCRF": "crf",
     "SemiMarkov": "distributions",
     "constrained": "constraints",
+    "expected_segments": "counting",
     "segment_example": "demo",
+    "semiring": "semirings",
 }  # kernels: all others
 
 

@@ -12,6 +12,7 @@ from torch.nn.functional import linear, pad
 from . import targets
 from .centring import KINDS, Centring, centred
 from .constraints import Constraints, constrained
+from .counting import begun
 from .durations import Given, Law, family, tabulate
 from .errors import SemisegError
 from .hidden_states import checked, inside
@@ -66,6 +67,11 @@ class Posteriors(NamedTuple):
     end: Tensor  # (B, T + 1, C) a segment of c ends at boundary t
     position: Tensor  # (B, T, C) position i is covered by c
     entropy: Tensor  # (B,) nats over whole segmentations
+
+    @property
+    def segments(self) -> Tensor:
+        """Return (B, C) how many segments of each label are expected, float64."""
+        return begun(self.start, self.position)
 
 
 class SemiCRF(nn.Module):
