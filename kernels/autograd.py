@@ -72,7 +72,12 @@ class Gradient(torch.autograd.Function):
 def log_partition(
     potentials: Potentials, *, threads: int | None = None, chunks: int | None = None, warm_up: int | None = None
 ) -> Tensor:
-    """Return log Z per item (float64), differentiable, twice too, in every tensor of the potentials."""
+    """Return log Z per item (float64), differentiable, twice too, in every tensor of the potentials.
+
+    >>> p = Potentials(torch.zeros(4, 2), torch.zeros(3, 2), torch.zeros(2, 2))
+    >>> log_partition(p).exp()  # 44 segmentations, of score 0 all
+    tensor(44.0000, dtype=torch.float64)
+    """
     how = batch.options(threads, chunks, warm_up)
     model = expand(potentials)
     leaves, layout = resolve(model.potentials, model.censoring_checked)
