@@ -14,6 +14,7 @@ test: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/basedpyright tests/test_types.py
 
 bench: $(READY)
 	$(BIN)/semiseg bench --into tests/bench/results $(BENCH_ARGS)

@@ -285,12 +285,9 @@ class SemiCRF(nn.Module):
             each = each * self._attention(p)
         reduction = reduction or self.reduction
         _one_of("reduction", reduction, REDUCTIONS)
-        loss = {
-            "sequence": each.mean,
-            "position": lambda: each.sum() / p.lengths.sum(),
-            "sum": each.sum,
-            "none": lambda: each,
-        }[reduction]()
+        total = each.sum()
+        shares = {"sequence": total / len(each), "position": total / p.lengths.sum(), "sum": total, "none": each}
+        loss = shares[reduction]
         if self.penalty_weight:
             loss = loss + self.penalty_weight * self.penalty()
         return loss.to(p.emissions.dtype)

@@ -1,6 +1,6 @@
 """What a pass over all segmentations can add up, by name: sums, maxima, expectations and numbers of them."""
 
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args, overload
 
 from torch import Tensor
 
@@ -9,9 +9,17 @@ from .counting import count, log_count
 from .errors import SemisegError
 from .kernels import Potentials
 
-Semiring: TypeAlias = Literal["log", "max", "k-max", "entropy", "cross-entropy", "kl", "count", "log-count"]
+Summed: TypeAlias = Literal["log", "max", "k-max", "entropy", "cross-entropy", "kl", "log-count"]
+Semiring: TypeAlias = Summed | Literal["count"]
+NAMES = (*get_args(Summed), "count")
 
 
+@overload
+def semiring(potentials: Potentials, name: Literal["count"]) -> list[int]: ...
+@overload
+def semiring(
+    potentials: Potentials, name: Summed, *, other: Potentials | None = None, k: int | None = None
+) -> Tensor: ...
 def semiring(
     potentials: Potentials, name: Semiring, *, other: Potentials | None = None, k: int | None = None
 ) -> Tensor | list[int]:
@@ -31,8 +39,8 @@ def semiring(
     >>> semiring(p, "count"), semiring(p, "log-count")
     ([44], tensor([3.7842], dtype=torch.float64))
     """
-    if name not in get_args(Semiring):
-        raise SemisegError(f"semiring: expected one of {', '.join(get_args(Semiring))}, got {name!r}")
+    if name not in NAMES:
+        raise SemisegError(f"semiring: expected one of {', '.join(NAMES)}, got {name!r}")
     if (other is not None) != (name in ("cross-entropy", "kl")):
         wanted = "the model to compare with" if other is None else "none"
         raise SemisegError(f"other: expected {wanted} for {name!r}")
