@@ -14,9 +14,10 @@ test: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/basedpyright tests/test_types.py
 
 bench: $(READY)
-	$(BIN)/python tests/bench/run.py $(BENCH_ARGS)
+	$(BIN)/semiseg bench --into tests/bench/results $(BENCH_ARGS)
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -12,7 +12,7 @@ from semiseg import __version__
 from . import console
 
 STOPPED = 128  # exit statuses above it: by a signal
-COMMANDS = ("decode", "demo", "evaluate", "fit", "models", "plot", "posteriors", "tracks", "train")
+COMMANDS = ("bench", "decode", "demo", "evaluate", "fit", "models", "plot", "posteriors", "tracks", "train")
 
 
 class CommandsOnUse(click.Group):

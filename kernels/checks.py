@@ -11,6 +11,7 @@ from .errors import PotentialsError
 from .potentials import Boundary, Potentials
 from .results import Segments
 
+FORBIDDING = 7  # boundary maps that may hold -inf: as many as sums of fixed.NEVER have room for
 NORMALISED = 1e-3  # a duration law off by more than this is no rounding of the user's dtype (bf16 excepted)
 
 
@@ -129,6 +130,9 @@ def check_shapes(p: Potentials) -> None:
             -1 <= low and high < scores.shape[-1],
             f"{name}.types: expected -1..{scores.shape[-1] - 1}, got {low}..{high}",
         )
+    if len(p.boundaries) > FORBIDDING:
+        found = sum(bool((boundary.scores == -torch.inf).any()) for boundary in p.boundaries)
+        _require(found <= FORBIDDING, f"boundaries: expected at most {FORBIDDING} maps with -inf, got {found}")
     if p.longest is not None:
         low, high = int(p.longest.min()), int(p.longest.max())
         _require(1 <= low and high <= K, f"longest: expected 1..{K}, got {low}..{high}")

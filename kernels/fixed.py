@@ -16,7 +16,7 @@ from .resolve import Sequence
 UNIT = 2.0**-16
 FINE = 32  # bits kept of an emission's fraction inside a grid block
 GRID = 4096
-NEVER = -(2**61)  # forbidden in int64: twice it is still no overflow
+NEVER = -(2**60)  # forbidden in int64: seven maps that forbid one change, and a score, are no overflow
 FLOOR = NEVER // 2  # scores at or below it are forbidden
 LIMIT = 2**58  # what sums of finite scores may reach
 

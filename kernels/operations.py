@@ -20,7 +20,13 @@ WANTED = ("start", "end", "position", "transitions", "durations", "boundaries")
 def viterbi(
     potentials: Potentials, *, threads: int | None = None, chunks: int | None = None, warm_up: int | None = None
 ) -> Viterbi:
-    """Return the best segmentation of every item, exact and the same bits for every plan, in fixed-point scores."""
+    """Return the best segmentation of every item, exact and the same bits for every plan, in fixed-point scores.
+
+    >>> emissions = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+    >>> best = viterbi(Potentials(emissions, torch.zeros(4, 2), torch.full((2, 2), -0.5)))
+    >>> best.score, best.segments.end, best.segments.label
+    (tensor(3.5000, dtype=torch.float64), tensor([2, 3]), tensor([0, 1]))
+    """
     how = batch.options(threads, chunks, warm_up)
     model = expand(potentials)
     leaves, layout = resolve(model.potentials, model.censoring_checked)
@@ -33,7 +39,12 @@ def viterbi(
 def k_best(
     potentials: Potentials, k: int, *, threads: int | None = None, chunks: int | None = None, warm_up: int | None = None
 ) -> KBest:
-    """Return the k best segmentations of every item, best first, exact and with ties broken as `viterbi` does."""
+    """Return the k best segmentations of every item, best first, exact and with ties broken as `viterbi` does.
+
+    >>> emissions = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+    >>> k_best(Potentials(emissions, torch.zeros(4, 2), torch.full((2, 2), -0.5)), 2).score
+    tensor([3.5000, 3.0000], dtype=torch.float64)
+    """
     checks.check_integer("k", k, 1)
     how = batch.options(threads, chunks, warm_up)
     model = expand(potentials)
@@ -58,6 +69,10 @@ def marginals(
     """Return posteriors of the kinds in `want`, and what is known about given segments.
 
     `concepts` (C,) names the concept of each label: posteriors of segments are summed over the labels of one concept.
+
+    >>> p = Potentials(torch.zeros(4, 2), torch.zeros(3, 2), torch.zeros(2, 2))
+    >>> marginals(p).position[0]
+    tensor([0.5000, 0.5000])
     """
     want = checks.check_want(want, WANTED)
     checks.check_level(level)
@@ -92,7 +107,12 @@ def sample(
     chunks: int | None = None,
     warm_up: int | None = None,
 ) -> list[Segments]:
-    """Return n exact samples from the posterior over segmentations; a seed gives the same ones on every plan."""
+    """Return n exact samples from the posterior over segmentations; a seed gives the same ones on every plan.
+
+    >>> p = Potentials(torch.zeros(4, 2), torch.zeros(3, 2), torch.zeros(2, 2))
+    >>> [int(path.end[-1]) for path in sample(p, 3)]
+    [4, 4, 4]
+    """
     checks.check_integer("n", n, 1)
     checks.check_integer("seed", seed, 0)
     how = batch.options(threads, chunks, warm_up)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from .errors import SemisegError
 
 if TYPE_CHECKING:
+    from .constraints import Constraints, constrained
+    from .counting import expected_segments
     from .crf import SemiCRF
     from .demo import CalledSegment, segment_example
     from .distributions import LinearChain, SemiMarkov
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     )
     from .label_grammar import LabelGrammar
     from .linear_chain import CRF
+    from .semirings import semiring
 
 __version__ = "0.1.0"
 
@@ -37,6 +40,7 @@ __all__ = [
     "CRF",
     "Boundary",
     "CalledSegment",
+    "Constraints",
     "InfeasibleError",
     "LabelGrammar",
     "LinearChain",
@@ -48,24 +52,31 @@ __all__ = [
     "SemiMarkov",
     "SemisegError",
     "Viterbi",
+    "constrained",
     "cross_entropy",
     "entropy",
+    "expected_segments",
     "kl",
     "log_partition",
     "marginals",
     "sample",
     "segment_example",
+    "semiring",
     "viterbi",
 ]
 
 _HOME = {
     "CRF": "linear_chain",
     "CalledSegment": "demo",
+    "Constraints": "constraints",
     "LabelGrammar": "label_grammar",
     "LinearChain": "distributions",
     "SemiCRF": "crf",
     "SemiMarkov": "distributions",
+    "constrained": "constraints",
+    "expected_segments": "counting",
     "segment_example": "demo",
+    "semiring": "semirings",
 }  # kernels: all others
 
 

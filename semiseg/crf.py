@@ -11,12 +11,15 @@ from torch.nn.functional import linear, pad
 
 from . import targets
 from .centring import KINDS, Centring, centred
+from .constraints import Constraints, constrained
+from .counting import begun
 from .durations import Given, Law, family, tabulate
 from .errors import SemisegError
 from .hidden_states import checked, inside
 from .kernels import Boundary, Calls, Potentials, Segments, entropy, log_partition, marginals, viterbi
 from .kernels.devices import moved
 from .kernels.errors import InfeasibleError
+from .kernels.expansion import Relabelled, contract, plain
 from .kernels.potentials import Edge
 from .label_grammar import LabelGrammar
 from .path_score import path_of, path_score, segment_scores
@@ -64,6 +67,11 @@ class Posteriors(NamedTuple):
     end: Tensor  # (B, T + 1, C) a segment of c ends at boundary t
     position: Tensor  # (B, T, C) position i is covered by c
     entropy: Tensor  # (B,) nats over whole segmentations
+
+    @property
+    def segments(self) -> Tensor:
+        """Return (B, C) how many segments of each label are expected, float64."""
+        return begun(self.start, self.position)
 
 
 class SemiCRF(nn.Module):
@@ -277,12 +285,9 @@ class SemiCRF(nn.Module):
             each = each * self._attention(p)
         reduction = reduction or self.reduction
         _one_of("reduction", reduction, REDUCTIONS)
-        loss = {
-            "sequence": each.mean,
-            "position": lambda: each.sum() / p.lengths.sum(),
-            "sum": each.sum,
-            "none": lambda: each,
-        }[reduction]()
+        total = each.sum()
+        shares = {"sequence": total / len(each), "position": total / p.lengths.sum(), "sum": total, "none": each}
+        loss = shares[reduction]
         if self.penalty_weight:
             loss = loss + self.penalty_weight * self.penalty()
         return loss.to(p.emissions.dtype)
@@ -334,24 +339,56 @@ class SemiCRF(nn.Module):
 
     @torch.no_grad()
     def decode(
-        self, hidden: Tensor, lengths: Tensor | None = None, *, origin: int = 0, level: float = 0.95
+        self,
+        hidden: Tensor,
+        lengths: Tensor | None = None,
+        *,
+        origin: int = 0,
+        level: float = 0.95,
+        constraints: Constraints | Sequence[Constraints | None] | None = None,
     ) -> Decoding:
-        """Return the best segmentation, exact at any length, with scores and posteriors of its segments."""
-        p = self.potentials(hidden, lengths, origin=origin)
-        best = viterbi(p)
-        calls = marginals(p, want=(), segments=best.segments, level=level).calls
+        """Return the best segmentation, exact at any length, with scores and posteriors of its segments.
+
+        `constraints`: of all items, or a list with one an item; posteriors are those given that they hold.
+        """
+        p, label, _ = self._kept(self.potentials(hidden, lengths, origin=origin), constraints)
+        try:
+            best = viterbi(p)
+        except InfeasibleError as error:
+            raise _contradiction(error, constraints) from None
+        calls = marginals(p, want=(), segments=best.segments, concepts=label, level=level).calls
         assert calls is not None
-        return Decoding(best.score, best.segments, segment_scores(p, best.segments), calls)
+        scores = segment_scores(p, best.segments)
+        named = best.segments._replace(label=label.to(scores.device)[best.segments.label])
+        return Decoding(best.score, named, scores, calls)
 
     @torch.no_grad()
-    def marginals(self, hidden: Tensor, lengths: Tensor | None = None, *, origin: int = 0) -> Posteriors:
-        """Return posteriors of starts, ends and positions, and the entropy of whole segmentations."""
-        p = self.potentials(hidden, lengths, origin=origin)
-        found = marginals(p)
+    def marginals(
+        self,
+        hidden: Tensor,
+        lengths: Tensor | None = None,
+        *,
+        origin: int = 0,
+        constraints: Constraints | Sequence[Constraints | None] | None = None,
+    ) -> Posteriors:
+        """Return posteriors of starts, ends and positions, and the entropy of whole segmentations.
+
+        `constraints` as in `decode`.
+        """
+        p, label, _ = self._kept(self.potentials(hidden, lengths, origin=origin), constraints)
+        try:
+            found = marginals(p)
+        except InfeasibleError as error:
+            raise _contradiction(error, constraints) from None
         assert found.start is not None
         assert found.end is not None
         assert found.position is not None
-        return Posteriors(found.log_partition, found.start, found.end, found.position, entropy(p))
+        start, end, position = (contract(x, label, len(self.names)) for x in (found.start, found.end, found.position))
+        return Posteriors(found.log_partition, start, end, position, entropy(p))
+
+    def _kept(self, p: Potentials, constraints: Constraints | Sequence[Constraints | None] | None) -> Relabelled:
+        """Return the model of what constraints leave."""
+        return plain(p) if constraints is None else constrained(p, constraints, self.names)
 
     def fit_durations(self, target: Target, lengths: Tensor | None = None) -> None:
         """Set the laws around the mean durations of known segments: where training had better begin.
@@ -400,6 +437,16 @@ def _scores(scores: Tensor | None, allowed: Tensor) -> Tensor | None:
     if scores is None and bool(allowed.all()):
         return None
     return torch.where(allowed, 0.0 if scores is None else scores.double(), -torch.inf)
+
+
+def _contradiction(error: InfeasibleError, constraints: object) -> Exception:
+    """Return what to say where no segmentation is left."""
+    if constraints is None:
+        return error
+    return SemisegError(
+        f"constraints: item {error.item}: no segmentation that the model allows keeps to them: "
+        f"none reaches boundary {error.position}"
+    )
 
 
 def _each(name: str, value: Any, labels: int) -> list[Any]:

@@ -49,7 +49,11 @@ class CalledSegment(NamedTuple):
 
 
 def segment_example(path: Path | None = None) -> list[CalledSegment]:
-    """Segments of a signal, by default the example's, with 95 % credible intervals for their boundaries."""
+    """Segments of a signal, by default the example's, with 95 % credible intervals for their boundaries.
+
+    >>> [call.label for call in segment_example()][:3]
+    ['gain', 'neutral', 'gain']
+    """
     if path is None and not EXAMPLE.exists():
         raise SemisegError("the example signal comes with a checkout, not with the package: name a file")
     potentials = make_potentials(read_signal(path or EXAMPLE))

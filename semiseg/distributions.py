@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from . import kernels, targets
+from .counting import expected_segments, log_count
 from .errors import SemisegError
 from .hidden_states import checked
 from .kernels import Boundary, KBest, Marginals, Potentials, Segments, Viterbi
@@ -20,7 +21,7 @@ class SemiMarkov:
 
     >>> p = Potentials(torch.zeros(1, 4, 2), torch.zeros(3, 2), torch.zeros(2, 2))
     >>> SemiMarkov(p).count  # segments of one or two positions
-    tensor([44.], dtype=torch.float64)
+    tensor([44.0000], dtype=torch.float64)
     >>> SemiMarkov(p).log_prob([[(0, 2, 1), (2, 4, 0)]]).exp() * 44
     tensor([1.0000], dtype=torch.float64)
     """
@@ -102,18 +103,13 @@ class SemiMarkov:
 
     @property
     def count(self) -> Tensor:
-        """Return (B,) how many segmentations are possible."""
-        p = self.potentials
-        even = {
-            name: x.detach().clamp(min=0, max=0).masked_fill(x == -torch.inf, -torch.inf)
-            for name in ("emissions", "durations", "transitions", "tail", "first", "last")
-            if (x := getattr(p, name)) is not None
-        }
-        maps = tuple(
-            b._replace(scores=b.scores.detach().clamp(min=0, max=0).masked_fill(b.scores == -torch.inf, -torch.inf))
-            for b in p.boundaries
-        )
-        return kernels.log_partition(p._replace(boundaries=maps, left="exact", right="exact", **even)).exp()
+        """Return (B,) how many segmentations are possible; `semiring(p, "count")` has exact integers."""
+        return log_count(self.potentials).exp()
+
+    @property
+    def segments(self) -> Tensor:
+        """Return (B, C) how many segments of each label are expected."""
+        return expected_segments(self.potentials)
 
 
 class LinearChain:
@@ -123,7 +119,7 @@ class LinearChain:
 
     >>> chain = LinearChain(torch.zeros(1, 3, 2, 2))
     >>> chain.count, chain.argmax
-    (tensor([16.], dtype=torch.float64), tensor([[0, 0, 0, 0]]))
+    (tensor([16.0000], dtype=torch.float64), tensor([[0, 0, 0, 0]]))
     """
 
     def __init__(self, log_potentials: Tensor, lengths: Tensor | None = None):

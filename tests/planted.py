@@ -5,9 +5,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from genes import random_genome
 
 from semiseg import corpus
+from semiseg.bench.genes import random_genome
 from semiseg.encoder import SHAPES, Shape
 from semiseg.formats.fasta import Contig
 from semiseg.formats.gff import write_gff3

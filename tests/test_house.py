@@ -14,13 +14,14 @@ import pytest
 import semiseg
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = {"semiseg": ROOT / "semiseg", "semiseg.cli": ROOT / "cli", "semiseg.kernels": ROOT / "kernels"}
+LINKS = {"bench": "../tests/bench", "cli": "../cli", "kernels": "../kernels"}
+FOLDERS = {"semiseg": ROOT / "semiseg"} | {f"semiseg.{name}": ROOT / link[3:] for name, link in LINKS.items()}
 VAGUE_NAMES = {"utils", "util", "helpers", "common", "misc"}
 TAKEN_NAMES = {"io", "types", "inspect", "triton", "numba", "click"}  # of modules that everyone imports
 
 
 def modules() -> Iterator[tuple[str, Path]]:
-    """Installed name and file of every module; the links semiseg/cli and semiseg/kernels are not followed."""
+    """Installed name and file of every module; the links in semiseg are not followed."""
     for package, folder in FOLDERS.items():
         for path in sorted(folder.rglob("*.py")):
             inside = path.relative_to(folder)
@@ -52,10 +53,7 @@ def test_packages_are_the_tree() -> None:
 
 
 def test_links_are_relative() -> None:
-    assert {name: os.readlink(ROOT / "semiseg" / name) for name in ("cli", "kernels")} == {
-        "cli": "../cli",
-        "kernels": "../kernels",
-    }
+    assert {name: os.readlink(ROOT / "semiseg" / name) for name in LINKS} == LINKS
 
 
 def test_the_library_imports_no_command_line() -> None:

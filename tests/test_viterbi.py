@@ -10,13 +10,13 @@ import torch
 from cases import Named, grid, ragged, tied
 from larger import forced_cycle, larger, long_tail
 
-from semiseg.kernels import fixed
+from semiseg.kernels import fixed, viterbi
 from semiseg.kernels.cpu.stream import LOOK, ViterbiStream
 from semiseg.kernels.cpu.viterbi import Path, viterbi_item
 from semiseg.kernels.errors import InfeasibleError, PotentialsError, UndecidedError
 from semiseg.kernels.naive import naive_viterbi
 from semiseg.kernels.plan import Plan
-from semiseg.kernels.potentials import Potentials
+from semiseg.kernels.potentials import Boundary, Potentials
 from semiseg.kernels.resolve import Sequence, resolve, sequence
 
 POOLS = {threads: ThreadPoolExecutor(threads) for threads in (1, 2)}
@@ -216,3 +216,16 @@ def test_scores_beyond_fixed_point_are_refused():
     ((_, x),) = items(p)
     found = viterbi_item(x, whole(50), POOLS[1])
     assert segments(found) == naive(x)[1]
+
+
+def test_maps_that_forbid_the_same():
+    """No sum of forbidden scores wraps around to something likely, and more of them are refused."""
+    p = Potentials(torch.ones(4, 2), torch.tensor([[0.0, 0.0], [0.0, -5.0], [-1.0, -5.0]]), torch.zeros(2, 2))
+    forbidden = torch.zeros(5, 1)
+    forbidden[2] = -torch.inf
+    one, free = (Boundary(x, torch.zeros(2, 2, dtype=torch.int64)) for x in (forbidden, torch.zeros(5, 1)))
+    best = viterbi(p._replace(boundaries=(one,) * 7 + (free,) * 3))
+    assert best.segments.start.tolist() == [0, 1, 3]
+    assert float(best.score) == 3.0
+    with pytest.raises(PotentialsError, match="boundaries: expected at most 7 maps with -inf, got 8"):
+        viterbi(p._replace(boundaries=(one,) * 8))

@@ -10,11 +10,11 @@ from itertools import groupby
 from pathlib import Path
 
 import torch
-from augustus import cut
-from measure import machine
-from record import Row, record, show
 
 from semiseg import finder
+from semiseg.bench.augustus import cut
+from semiseg.bench.measure import machine
+from semiseg.bench.record import Row, record, show
 from semiseg.decode import decode, score
 from semiseg.formats.fasta import Contig
 from semiseg.gene_model import GeneModel

@@ -1,13 +1,14 @@
 """Forward and backward against flash-semicrf's CPU path at B, T, K, C = 1, 500, 100, 24; bar: 2,000 times as fast."""
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from measure import interleave
-from record import Row
 from torch.nn.functional import pad
 
+from semiseg.bench.measure import interleave
+from semiseg.bench.record import Row
 from semiseg.kernels import Potentials, log_partition
 
 
@@ -16,7 +17,7 @@ def run(quick: bool) -> Iterator[Row]:
     try:
         from flash_semicrf.streaming import semi_crf_streaming_forward
     except ImportError:
-        print("  flash-semicrf is not installed: skipped")
+        print("flash-semicrf is not installed: skipped", file=sys.stderr)
         return
     B, T, K, C = (1, 100, 20, 24) if quick else (1, 500, 100, 24)
     g = torch.Generator().manual_seed(0)

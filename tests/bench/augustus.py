@@ -13,10 +13,9 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from measure import machine
-from record import RESULTS, Row, record, show
-
 from semiseg import SemisegError, __version__
+from semiseg.bench.measure import machine
+from semiseg.bench.record import RESULTS, Row, record, show
 from semiseg.formats.annotation import read_annotation
 from semiseg.formats.fasta import Contig, read_fasta
 from semiseg.genes import Gene

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from measure import machine
-from record import record, show
 
+from semiseg.bench.measure import machine
+from semiseg.bench.record import record, show
 from semiseg.covering import Changes, score
 from semiseg.formats.change_points import read_change_points
 from semiseg.regimes import Regimes, find_regimes

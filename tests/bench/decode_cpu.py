@@ -19,12 +19,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from augustus import OPTIONS, augustus_version
-from measure import machine
 from numpy.typing import NDArray
-from record import RESULTS, Row, record, show
 
 from semiseg import SemisegError, __version__
+from semiseg.bench.augustus import OPTIONS, augustus_version
+from semiseg.bench.measure import machine
+from semiseg.bench.record import RESULTS, Row, record, show
 from semiseg.formats.fasta import read_fasta
 from semiseg.parts import parse
 

@@ -11,9 +11,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import torch
-from measure import Timing, installed, summarise
-from record import Row
 
+from semiseg.bench.measure import Timing, installed, summarise
+from semiseg.bench.record import Row
 from semiseg.kernels import Potentials
 from semiseg.kernels.cpu.batch import Options
 from semiseg.kernels.resolve import resolve

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from genes import random_genome
-from models import frame_grammar, informative
 from torch import Tensor
 
+from semiseg.bench.genes import random_genome
+from semiseg.bench.models import frame_grammar, informative
 from semiseg.kernels import Potentials, log_partition
 from semiseg.kernels.devices import moved
 

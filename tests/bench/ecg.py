@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from record import record, show
 
 import semiseg
 from semiseg import bundled, segmenter
+from semiseg.bench.record import record, show
 from semiseg.interval_scores import absent, in_positions
 from semiseg.intervals import Segment, compare
 from semiseg.reliability import measure

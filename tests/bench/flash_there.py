@@ -1,17 +1,18 @@
 """flash-semicrf's forward and backward on the GPU, compiled beforehand, on the scores of our models."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
 import torch
-from device import clocked
-from device_models import informative_there
-from measure import installed, summarise
-from record import Row
 from torch import Tensor
 from torch.nn.functional import pad
 
+from semiseg.bench.device import clocked
+from semiseg.bench.device_models import informative_there
+from semiseg.bench.measure import installed, summarise
+from semiseg.bench.record import Row
 from semiseg.kernels import Potentials, log_partition
 from semiseg.kernels.devices import moved
 
@@ -21,7 +22,7 @@ AGREE = 1e-4  # relative
 def available() -> bool:
     """Whether the library is there; says so where it is not."""
     if find_spec("flash_semicrf") is None:
-        print("  flash-semicrf is not installed: skipped")
+        print("flash-semicrf is not installed: skipped", file=sys.stderr)
         return False
     return True
 
@@ -34,7 +35,7 @@ def once(potentials: Potentials) -> Row:
         with compiling_only():
             step()
     except Exception as error:  # what it computes from results that nobody wrote may not please it
-        print(f"  flash-semicrf compiles while it is timed: {type(error).__name__}: {error}")
+        print(f"flash-semicrf compiles while it is timed: {type(error).__name__}: {error}", file=sys.stderr)
         compiled = False
     seconds, z = clocked(step)
     off = float(((z.cpu().double() - on_cpu(potentials)) / on_cpu(potentials)).abs().max())

@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from functools import partial
 
-from genes import random_genome
-from measure import forget_peak, interleave, peak_mib
-from models import frame_grammar
-from record import Row
-
+from semiseg.bench.genes import random_genome
+from semiseg.bench.measure import forget_peak, interleave, peak_mib
+from semiseg.bench.models import frame_grammar
+from semiseg.bench.record import Row
 from semiseg.kernels import Report, marginals, viterbi
 
 CHUNKS = (1, 2, 8)

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from cases import grid
-from genes import random_genome
-from models import frame_grammar, informative
-from tolerances import CHUNKED, EXACT
-from tolerances import log_partition as rounding
 
+from semiseg.bench.cases import grid
+from semiseg.bench.genes import random_genome
+from semiseg.bench.models import frame_grammar, informative
+from semiseg.bench.tolerances import CHUNKED, EXACT
+from semiseg.bench.tolerances import log_partition as rounding
 from semiseg.kernels import Potentials, devices, log_partition, marginals, viterbi
 from semiseg.kernels.devices import moved
 from semiseg.kernels.fixed import UNIT, quantised, quantised_emissions

@@ -5,11 +5,10 @@ Bars: 8, 6, 20 and 40 ms. Three passes: forward, backward, and the one that coun
 
 from collections.abc import Iterator
 
-import flash_there
-from device import measured, pairs, plan_of, row, tried
-from device_models import informative_there, training_step
-from record import Row
-
+from semiseg.bench import flash_there
+from semiseg.bench.device import measured, pairs, plan_of, row, tried
+from semiseg.bench.device_models import informative_there, training_step
+from semiseg.bench.record import Row
 from semiseg.kernels import Potentials
 from semiseg.kernels.devices import moved
 

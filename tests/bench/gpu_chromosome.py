@@ -5,10 +5,9 @@ C = 16, K = 1024. Bars: 250 and 80 million positions a second.
 
 from collections.abc import Iterator
 
-from device import measured, pairs, plan_of, row, tried
-from device_models import informative_there
-from record import Row
-
+from semiseg.bench.device import measured, pairs, plan_of, row, tried
+from semiseg.bench.device_models import informative_there
+from semiseg.bench.record import Row
 from semiseg.kernels import Potentials, marginals, viterbi
 from semiseg.kernels.results import Report
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from device import wait
-from record import Row
 
 from semiseg import bundled, gene_blocks
+from semiseg.bench.device import wait
+from semiseg.bench.record import Row
 from semiseg.finder import load
 from semiseg.formats.sequences import open_sequences
 

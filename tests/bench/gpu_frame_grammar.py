@@ -6,9 +6,9 @@ copy behind the other, stands for a long one: copies do not begin where chunks d
 
 from collections.abc import Iterator
 
-from device_models import GENOME, frame_grammar_there
-from gpu_chromosome import operations
-from record import Row
+from semiseg.bench.device_models import GENOME, frame_grammar_there
+from semiseg.bench.gpu_chromosome import operations
+from semiseg.bench.record import Row
 
 
 def run(quick: bool) -> Iterator[Row]:

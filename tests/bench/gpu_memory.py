@@ -6,10 +6,9 @@ C = 16, K = 1024. The bar: 1 GiB beyond inputs and outputs at 10 million positio
 import math
 from collections.abc import Iterator
 
-from device import MIB, measured, pairs, plan_of, row, tried
-from device_models import TRAINED, informative_there
-from record import Row
-
+from semiseg.bench.device import MIB, measured, pairs, plan_of, row, tried
+from semiseg.bench.device_models import TRAINED, informative_there
+from semiseg.bench.record import Row
 from semiseg.kernels import Potentials
 from semiseg.kernels.cpu.batch import Options
 from semiseg.kernels.resolve import Leaves, resolve

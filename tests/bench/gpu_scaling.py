@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-import flash_there
-from device import measured, pairs, plan_of, row, tried
-from device_models import informative_there, training_step
-from record import Row
+from semiseg.bench import flash_there
+from semiseg.bench.device import measured, pairs, plan_of, row, tried
+from semiseg.bench.device_models import informative_there, training_step
+from semiseg.bench.record import Row
 
 T, K, C = 10_000, 64, 16  # what is not varied
 OVER = {

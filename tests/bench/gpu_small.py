@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from device import measured, pairs, plan_of, row, tried
-from device_models import informative_there, training_step
-from gate import on_kernels
-from record import Row
 
+from semiseg.bench.device import measured, pairs, plan_of, row, tried
+from semiseg.bench.device_models import informative_there, training_step
+from semiseg.bench.gate import on_kernels
+from semiseg.bench.record import Row
 from semiseg.kernels import Potentials, viterbi
 from semiseg.kernels.devices import moved
 

@@ -7,8 +7,8 @@ log T is 1 where the cost is linear; it is taken from a million on, where starti
 import math
 from collections.abc import Iterator
 
-from measure import apart, summarise
-from record import Row
+from semiseg.bench.measure import apart, summarise
+from semiseg.bench.record import Row
 
 C, K = 3, 32
 SHORT = 1_000_000  # up to here three runs

@@ -9,12 +9,12 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-import tolerances
 import torch
-from measure import forget_peak, peak_mib
-from models import gamma, tabulate
-from record import Row
 
+from semiseg.bench import tolerances
+from semiseg.bench.measure import forget_peak, peak_mib
+from semiseg.bench.models import gamma, tabulate
+from semiseg.bench.record import Row
 from semiseg.kernels import Marginals, Potentials, marginals
 from semiseg.kernels.naive import naive_passes
 from semiseg.kernels.resolve import resolve, sequence

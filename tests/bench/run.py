@@ -1,73 +1,108 @@
-"""Runs benchmarks and records them: `run.py [names ...] [--quick]`; quick ones are small and leave no record."""
+"""The registry: which benchmarks there are, the gate before them, and what they measure beside what was recorded."""
 
-import argparse
-import sys
+import csv
 import time
 import traceback
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the models of the tests
+from semiseg.bench.record import RESULTS, Row, record, shown
+from semiseg.errors import SemisegError, UsageError
 
-BENCHMARKS = ("per_core", "frame_grammar", "against_flash", "linear_in_length", "precision")
+CPU = ("per_core", "frame_grammar", "against_flash", "linear_in_length", "precision")
 GPU = ("gpu_batch", "gpu_small", "gpu_chromosome", "gpu_frame_grammar", "gpu_memory", "gpu_scaling", "gpu_decode")
+# columns that say what was measured; on a GPU the number of chunks is a result
+SHAPE = ("library", "operation", "what", "model", "bases", "over", "place", "threads")
+SHAPE += ("budget_mib", "B", "T", "K", "C", "sum_K", "mean")
+SECONDS = ("median_s", "seconds")
 
 
-def main() -> int:
-    """Exit code: 1 where the gate is red or something failed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    names = ", ".join((*BENCHMARKS, *GPU))
-    parser.add_argument("names", nargs="*", help=f"any of: {names}; by default all that this machine can run")
-    parser.add_argument("--quick", action="store_true", help="small inputs, nothing is recorded")
-    parser.add_argument("--into", type=Path, metavar="FOLDER", help="where records go; by default results/")
-    parser.add_argument("--revision", help="what is measured, where git cannot tell")
-    options = parser.parse_args()
-    unknown = set(options.names) - {*BENCHMARKS, *GPU}
-    if unknown:
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {names}")
+class Measured(NamedTuple):
+    """A row of a benchmark as it comes, and the recorded one of the same shape."""
 
-    from device import facts, present
-    from gate import red, red_there
-    from measure import machine
-    from record import RESULTS, record, show
+    benchmark: str
+    row: Row
+    recorded: dict[str, str] | None
 
-    chosen = options.names or (*BENCHMARKS, *(GPU if present() else ()))
-    if not present():
-        for name in set(chosen) & set(GPU):
-            print(f"{name}: needs a CUDA device, skipped")
-        chosen = [name for name in chosen if name not in GPU]
-        if not chosen:
-            return 0
+    @property
+    def shape(self) -> str:
+        """Return what was measured, in words."""
+        return " ".join(f"{key}={self.row[key]}" for key in _shape(self.benchmark) if self.row.get(key, "") != "")
+
+    @property
+    def seconds(self) -> float | None:
+        """Return what it took here."""
+        return _seconds(self.row)
+
+    @property
+    def seconds_then(self) -> float | None:
+        """Return what it took where it was recorded."""
+        return None if self.recorded is None else _seconds(self.recorded)
+
+
+def choose(names: Sequence[str]) -> list[str]:
+    """Return the benchmarks to run: those asked for, or all that this machine can run."""
+    from semiseg.bench.device import present
+
+    for name in names:
+        if name not in (*CPU, *GPU):
+            raise UsageError(f"bench: expected any of {', '.join((*CPU, *GPU))}, got {name!r}")
+        if name in GPU and not present():
+            raise SemisegError(f"bench: {name} needs a CUDA device, and there is none")
+    return list(names) or [*CPU, *(GPU if present() else ())]
+
+
+def gate(names: Sequence[str]) -> float:
+    """Return the seconds it took to find every answer right; raise where one is wrong: then nothing is timed."""
+    from semiseg.bench.gate import red, red_there
+
     begun = time.perf_counter()
-    wrong = red() + (red_there() if set(chosen) & set(GPU) else [])
+    wrong = red() + (red_there() if set(names) & set(GPU) else [])
     if wrong:
-        print("gate: red, nothing is timed", *wrong, sep="\n  ", file=sys.stderr)
-        return 1
-    print(f"gate: green after {time.perf_counter() - begun:.0f} s", flush=True)
-    failed = 0
-    for name in chosen:
-        begun = time.perf_counter()
-        benchmark = import_module(name)
-        print(f"{name}: {(benchmark.__doc__ or '').splitlines()[0]}")
-        context, rows = machine(), []
-        if name in GPU:
-            context |= facts()
-        if options.revision:
-            context["semiseg"] = options.revision
+        raise SemisegError(f"bench: nothing is timed, {len(wrong)} answers are wrong: {'; '.join(wrong)}")
+    return time.perf_counter() - begun
+
+
+def measure(names: Sequence[str], quick: bool = False, into: Path | None = None) -> Iterator[Measured]:
+    """Yield the rows of benchmarks behind a green gate, a column "failed" in those that did; `into` keeps them.
+
+    `quick`: small inputs, which show that all of it runs and leave no record.
+    """
+    from semiseg.bench.device import facts
+    from semiseg.bench.measure import machine
+
+    for name in names:
+        context, rows, known = machine() | (facts() if name in GPU else {}), [], _recorded(name)
         try:
-            for row in benchmark.run(options.quick):
-                print(show(row), flush=True)
+            for row in import_module(f"semiseg.bench.{name}").run(quick):
                 rows.append(row)
-                failed += "failed" in row
-                if not options.quick:  # each time: whatever stops the run later on, this is kept
-                    record(name, context, rows, options.into or RESULTS)
-        except Exception:
+                yield Measured(name, row, _same(name, row, known))
+                if into is not None and not quick:  # each time: whatever stops the run later on, this is kept
+                    record(name, context, rows, into)
+        except Exception as error:
             traceback.print_exc()
-            failed += 1
-        if rows and not options.quick:
-            print(f"  recorded in {name}.csv after {time.perf_counter() - begun:.0f} s")
-    return int(failed > 0)
+            yield Measured(name, {"failed": f"{type(error).__name__}: {error}"}, None)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _recorded(name: str) -> list[dict[str, str]]:
+    path = RESULTS / f"{name}.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _same(name: str, row: Row, known: list[dict[str, str]]) -> dict[str, str] | None:
+    """Return the first recorded row of the same shape."""
+    wanted = {key: str(shown(row[key])) for key in _shape(name) if key in row}
+    return next((x for x in known if all(x.get(key, "") == value for key, value in wanted.items())), None)
+
+
+def _shape(name: str) -> tuple[str, ...]:
+    return SHAPE if name in GPU else (*SHAPE, "chunks")
+
+
+def _seconds(row: Row | dict[str, str]) -> float | None:
+    return next((float(str(row[key])) for key in SECONDS if row.get(key, "") != ""), None)

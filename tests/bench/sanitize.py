@@ -6,9 +6,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
-from gate import WANT, on_kernels
 from larger import larger, long_tail
 
+from semiseg.bench.gate import WANT, on_kernels
 from semiseg.kernels import marginals, viterbi
 from semiseg.kernels.devices import moved
 

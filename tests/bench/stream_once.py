@@ -6,15 +6,12 @@ One block of a model, over and over, stands for a long input, so that the input 
 import json
 import sys
 import time
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the models of the tests
 
 import numpy as np
 import torch
-from measure import forget_peak, peak_mib
-from models import informative
 
+from semiseg.bench.measure import forget_peak, peak_mib
+from semiseg.bench.models import informative
 from semiseg.kernels import Stream
 
 BLOCK = 1 << 17

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from genes import PATTERNS, Genome, log_odds, random_genome, sites, stops_inside
 from numpy.typing import NDArray
 from torch import Tensor
 
+from semiseg.bench.genes import PATTERNS, Genome, log_odds, random_genome, sites, stops_inside
 from semiseg.kernels.potentials import Boundary, Edge, Potentials
 
 
