@@ -23,7 +23,7 @@ DURATIONS = "Laws of durations: geometric, free, lognormal, gamma, negative-bino
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The model file to write.")
 @click.option("--calls", is_flag=True, help="Decode INPUT with the model at once: BED to stdout.")
 @click.option("--family", default="auto", show_default=True, metavar="NAME", help=EMISSIONS)
-@click.option("--order", type=click.IntRange(1), help="Of the autoregressive family: values predicted from.")
+@click.option("--order", type=click.IntRange(1, 32), help="Of the autoregressive family: values predicted from.")
 @click.option("--durations", default="lognormal", show_default=True, metavar="NAME", help=DURATIONS)
 @click.option(
     "--longest", type=click.IntRange(2), default=32, show_default=True, help="Explicit durations; then a tail."

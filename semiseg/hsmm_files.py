@@ -48,6 +48,8 @@ def fitted(
 
     Until the model stands under its name, OUTPUT.checkpoint does beside it; without an output the model is not kept.
     """
+    if output is not None:
+        check_place(output)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "states.safetensors" if output is None else output
         checkpoint = None if output is None else output.with_name(f"{output.name}.checkpoint")
@@ -55,6 +57,14 @@ def fitted(
         if calls:
             call(Asked(paths[0], str(path.absolute()), Decoding(torch.device("cpu")), reading=reading, command=command))
     return about
+
+
+def check_place(output: Path) -> None:
+    """Refuse, before the work is done, what no file can be written to."""
+    if output.is_dir():
+        raise SemisegError(f"cannot write {output}: it is a folder: give the name of a file")
+    if not output.parent.is_dir():
+        raise SemisegError(f"cannot write {output}: there is no folder {output.parent}: make it first")
 
 
 def from_files(

@@ -164,15 +164,14 @@ class Run:
         """Return the likeliest of several starts, after passes over the sample."""
         s = self.settings
         tried = [self.trial(states, start) for start in range(s.restarts if states > 1 else 1)]
-        nats, model = max(tried, key=lambda found: found[0])
+        _, model = max(tried, key=lambda found: found[0])
         means, counts = model.mean_durations(), Counts()
         model.law = make(s.durations, states, s.longest)
         model.law.around(means)
-        for i in range(s.settle):
-            before, nats = nats, passed(model, self.read, self.data.sample, self.draw(1, states, i), counts)
-            self.report(Progress(states, "sample", i + 1, s.settle, nats))
-            if nats - before < s.tolerance:
-                break
+        passes: list[float] = []  # the first may be below the trial's: the laws are new
+        while len(passes) < s.settle and not gained_little(passes, s.tolerance):
+            passes.append(passed(model, self.read, self.data.sample, self.draw(1, states, len(passes)), counts))
+            self.report(Progress(states, "sample", len(passes), s.settle, passes[-1]))
         return model
 
     def trial(self, states: int, start: int) -> tuple[float, Hsmm]:

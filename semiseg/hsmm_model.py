@@ -54,8 +54,18 @@ class StatesModel:
     def blocks(self, strip: Strip) -> Iterator[Block]:
         for first in range(0, strip.length, BLOCK):
             x, _ = self.read((Stretch(strip, first, min(strip.length, first + BLOCK)),))
+            self.check(strip, x[0])
             with torch.no_grad():
                 yield Block(self.hsmm.density(x)[0], ())
+
+    def check(self, strip: Strip, x: torch.Tensor) -> None:
+        """Refuse values of another kind than those that the model learnt from."""
+        foreign = self.hsmm.family.foreign(x)
+        if foreign.any():
+            row, column = foreign.nonzero()[0].tolist()
+            where = f"{strip.name}: channel {self.survey.channels[column]}"
+            kind = f"which is none of a {self.config['family']} model"
+            raise SemisegError(f"{where}: a value of {float(x[row, column]):g}, {kind}")
 
 
 def picked(source: Source, strip: Strip, channels: Sequence[str]) -> Strip:

@@ -27,6 +27,9 @@ class Family(Protocol):
     def __init__(self, survey: Survey, **options: Any) -> None:
         """Take what is known about all of the data; raise a SemisegError where it is not for this family."""
 
+    def foreign(self, x: Tensor) -> Tensor:
+        """Return where values are that states can say nothing about; NaN is none of them."""
+
     def density(self, parameters: Values, x: Tensor) -> Tensor:
         """Return (B, n, C) log densities of (B, context + n, D) values."""
 

@@ -36,6 +36,9 @@ class Autoregressive:
         there = ~rows.isnan().any(-1)
         return torch.where(there[..., None], rows, 0), there
 
+    def foreign(self, x: Tensor) -> Tensor:
+        return x.isinf()
+
     def density(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
         rows, there = self._rows(x)
         weights, variance = parameters["weights"].to(rows), parameters["variance"].to(rows) / self.variance.to(rows)

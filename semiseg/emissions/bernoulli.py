@@ -22,6 +22,9 @@ class Bernoulli:
             raise SemisegError(f"--family bernoulli: channel {channel} has values other than 0 and 1")
         self.spread = torch.from_numpy(survey.variance).sqrt()
 
+    def foreign(self, x: Tensor) -> Tensor:
+        return (x != 0) & (x != 1) & ~x.isnan()
+
     def density(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
         p = parameters["p"].to(x.dtype)
         return (x == 1).to(x.dtype) @ p.log().T + (x == 0).to(x.dtype) @ torch.log1p(-p).T

@@ -47,6 +47,9 @@ class NegativeBinomial:
         """Return (C, D, V) log probabilities of the grid's values."""
         return log_negative_binomial(self.values.to(parameters["mean"]), parameters["mean"], parameters["size"])
 
+    def foreign(self, x: Tensor) -> Tensor:
+        return ((x < 0) | (x != x.round()) | x.isinf()) & ~x.isnan()
+
     def density(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
         code, there = self.codes(x)
         table = self.table(parameters).to(x.dtype).permute(1, 2, 0)  # (D, V, C)

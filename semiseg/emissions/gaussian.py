@@ -19,6 +19,9 @@ class Gaussian:
     def __init__(self, survey: Survey) -> None:
         self.mean, self.variance = torch.from_numpy(survey.mean), torch.from_numpy(survey.variance)
 
+    def foreign(self, x: Tensor) -> Tensor:
+        return x.isinf()
+
     def density(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
         z, there = self._standard(x)
         mean, variance = self._own(parameters, z)

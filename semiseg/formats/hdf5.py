@@ -43,7 +43,9 @@ def unpacking(path: Path) -> Iterator[None]:
 def open_hdf5(path: Path) -> Any:
     """Return a file to read from."""
     h5py = needed("h5py", "HDF5")
-    if path.is_file() and not is_hdf5(path):
+    if not path.is_file():
+        raise SemisegError(f"{path}: no such file")
+    if not is_hdf5(path):
         raise SemisegError(f"{path}: not HDF5")
     with unpacking(path):
         return h5py.File(path, "r", rdcc_nbytes=CACHE)
