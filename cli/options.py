@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from semiseg.bundled import DEFAULT
+from semiseg.bundled import DEFAULT, names
 
 if TYPE_CHECKING:
     import torch
@@ -43,8 +44,13 @@ class Batch(click.ParamType):
         return number
 
 
+def known_models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return what a shell may complete a model to: a name, or a file."""
+    return [*(CompletionItem(x) for x in names() if x.startswith(incomplete)), CompletionItem(incomplete, type="file")]
+
+
 model = click.option(
-    "--model", default=DEFAULT, show_default=True, metavar="NAME|FILE",
+    "--model", default=DEFAULT, show_default=True, metavar="NAME|FILE", shell_complete=known_models,
     help="A model that `semiseg models` lists, or a file that `semiseg train` or `fit` wrote.",
 )  # fmt: skip
 reading = several(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import BashComplete
 
 from semiseg import SemisegError
 from semiseg.cli import console
@@ -95,3 +96,11 @@ def test_the_program_reports_a_missing_file(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
     assert "absent.csv" in done.stderr
+
+
+def test_a_shell_completes_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMP_WORDS", "semiseg decode --model plas")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    assert BashComplete(group, {}, "semiseg", "_SEMISEG_COMPLETE").complete().splitlines() == [
+        "plain,plasmodium", "plain,plasmodium-compact", "file,plas",
+    ]  # fmt: skip
