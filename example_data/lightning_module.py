@@ -67,5 +67,6 @@ def train(folder: Path, steps: int = 100) -> tuple[LightningSegmenter, float]:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # as in duration_task.py
     module, score = train(Path("lightning_logs"))
     print(f"segment F1 {score:.3f}")

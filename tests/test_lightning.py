@@ -11,6 +11,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 EXAMPLES = Path(__file__).resolve().parents[1] / "example_data"
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_the_example(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(EXAMPLES))
     import duration_task
