@@ -30,6 +30,8 @@ def replica(rank, store, out):
     wrapped(x[2 * rank : 2 * rank + 2]).backward()
     if rank == 0:
         torch.save([p.grad for p in head.parameters()], out)
+    # first what holds on to the group: as its last owner it would wait for a thread that waits for the interpreter lock
+    del wrapped
     torch.distributed.destroy_process_group()
 
 
@@ -49,4 +51,6 @@ def layer_replica(rank, store, out):
     wrapped(hidden[half], labels[half]).backward()
     if rank == 0:
         torch.save([p.grad for p in crf.parameters()], out)
+    # first what holds on to the group: as its last owner it would wait for a thread that waits for the interpreter lock
+    del wrapped
     torch.distributed.destroy_process_group()
