@@ -105,6 +105,8 @@ def _checked(
         raise SemisegError(f"constraints: item {item}: expected Constraints, got {type(constraints).__name__}")
     for number, rule in enumerate(constraints.rules):
         where = f"constraints: item {item}, rule {number}, {rule.kind}"
+        if not (isinstance(rule.start, int) and isinstance(rule.end, int)):
+            raise SemisegError(f"{where}: expected integers, got {rule.start!r} and {rule.end!r}")
         low, what = (1, "boundaries inside") if rule.kind.endswith("boundary") else (0, "positions of")
         if not low <= rule.start < rule.end <= size:
             raise SemisegError(

@@ -131,6 +131,11 @@ class SemiCRF(nn.Module):
         _one_of("centring", centring, (None, *KINDS))
         _one_of("edges", edges, ("exact", "censored"))
         _one_of("reduction", reduction, REDUCTIONS)
+        if hidden is not None and not (isinstance(hidden, int) and hidden >= 1):
+            raise SemisegError(f"hidden: expected a width >= 1, or None, got {hidden!r}")
+        for name, weight in (("focus", focus), ("penalty", penalty)):
+            if not 0 <= weight < float("inf"):
+                raise SemisegError(f"{name}: expected a number >= 0, got {weight!r}")
         if hidden is None and boundaries:
             raise SemisegError("boundaries: expected hidden, the width of the states that boundaries are scored from")
         if edges == "censored" and transitions_by_duration:
@@ -147,6 +152,9 @@ class SemiCRF(nn.Module):
         self.shortest = list(self.grammar.shortest)
         limits = zip(_each("max_duration", max_duration, C), self.grammar.longest, strict=True)
         self.longest = [K if limit is None else limit for K, limit in limits]
+        for K in self.longest:
+            if not isinstance(K, int):
+                raise SemisegError(f"max_duration: expected integers, got {K!r}")
         tails = zip(_each("tail", tail, C), self.grammar.longest, strict=True)
         self.endless = [bool(x) and limit is None for x, limit in tails]
         self._add_laws(_each("durations", durations, C))
@@ -413,7 +421,12 @@ class SemiCRF(nn.Module):
 
     def set_extra_state(self, state: Tensor) -> None:
         """Raise where a checkpoint is one of another layer."""
-        stored = json.loads(bytes(state.cpu().tolist()))
+        try:
+            stored = dict(json.loads(bytes(state.cpu().tolist())))
+        except (AttributeError, TypeError, ValueError):
+            raise SemisegError(
+                "checkpoint: what it says of its layer cannot be read: it is one of something else"
+            ) from None
         own = json.loads(bytes(self.get_extra_state().tolist()))
         for name in STORED:
             if stored.get(name) != own[name]:

@@ -11,12 +11,17 @@ def checked(hidden: Tensor, lengths: Tensor | None, width: int, forbidding: bool
 
     `forbidding`: states are scores, and may be -inf.
     """
+    if not isinstance(hidden, Tensor):
+        raise SemisegError(f"hidden: expected a tensor (B, T, {width}), got {type(hidden).__name__}")
     if hidden.ndim != 3 or hidden.shape[-1] != width or 0 in hidden.shape:
         raise SemisegError(f"hidden: expected states (B, T, {width}), got {tuple(hidden.shape)}")
     if not hidden.is_floating_point():
         raise SemisegError(f"hidden: expected a floating dtype, got {hidden.dtype}")
     B, T, _ = hidden.shape
-    lengths = torch.full((B,), T) if lengths is None else torch.as_tensor(lengths)
+    try:
+        lengths = torch.full((B,), T) if lengths is None else torch.as_tensor(lengths)
+    except (TypeError, ValueError, RuntimeError):
+        raise SemisegError(f"lengths: expected {B} integers, one an item, got {lengths!r}") from None
     if tuple(lengths.shape) != (B,) or lengths.is_floating_point() or lengths.dtype == torch.bool:
         raise SemisegError(f"lengths: expected {B} integers, one an item, got {tuple(lengths.shape)} {lengths.dtype}")
     bad = (lengths < 1) | (lengths > T)

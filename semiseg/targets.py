@@ -4,6 +4,7 @@ Labels (B, T) say what covers a position, UNKNOWN: anything may. Segments say wh
 (start, end, label) an item, which tile it; a stretch whose label is None is unknown, with any boundaries inside.
 """
 
+import operator
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
@@ -37,6 +38,10 @@ class Rules(NamedTuple):
 def read_path(target: Segments | Listed, names: tuple[str, ...], lengths: NDArray | None = None) -> Segments:
     """Return segments that tile every item; the label of an unknown stretch is UNKNOWN."""
     path = target if isinstance(target, Segments) else _table(target, names)
+    sizes = [tuple(x.shape) for x in path]
+    if any(size != (len(path.item),) for size in sizes) or any(x.is_floating_point() for x in path):
+        kinds = ", ".join(f"{size} {x.dtype}" for size, x in zip(sizes, path, strict=True))
+        raise SemisegError(f"target: expected Segments of four equally long columns of integers, got {kinds}")
     path = Segments(*(x.detach().cpu().long() for x in path))
     if lengths is None:
         lengths = ends_of(path)
@@ -97,8 +102,8 @@ def _table(target: Listed, names: tuple[str, ...]) -> Segments:
                 start, end, label = segment
                 if isinstance(label, str) and label not in index:
                     raise SemisegError(f"{where}: expected a label of {', '.join(names)}, got {label!r}")
-                known = index[label] if isinstance(label, str) else UNKNOWN if label is None else int(label)
-                rows.append((item, int(start), int(end), known))
+                known = index[label] if isinstance(label, str) else UNKNOWN if label is None else label
+                rows.append((item, *map(operator.index, (start, end, known))))
             except (TypeError, ValueError):
                 raise SemisegError(f"{where}: expected (start, end, label), got {segment!r}") from None
     return Segments(*torch.tensor(rows, dtype=torch.int64).reshape(-1, 4).T)

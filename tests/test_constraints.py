@@ -141,6 +141,7 @@ def test_a_long_sequence_in_chunks():
         (Constraints().label(3, 3, 1), "expected 0 <= start < end <= 6, positions of the item, got 3 and 3"),
         (Constraints().boundary(0), "rule 0, boundary: expected 1 <= start < end <= 6, boundaries inside the item"),
         (Constraints().boundary(1).no_boundary(4, 7), "rule 1, no_boundary: expected 1 <= start < end <= 6"),
+        (Constraints().label(0, 2.5, 1), "rule 0, label: expected integers, got 0 and 2.5"),
         (Constraints().segment(0, 2, 3), "rule 0, segment: expected labels of 0, 1, 2, got 3"),
         (Constraints().no_label(0, 2, ["1", "beat"]), "rule 0, no_label: expected labels of 0, 1, 2, got 'beat'"),
         ([Constraints()], "constraints: expected those of 2 items, got 1"),

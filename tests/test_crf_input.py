@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from semiseg import LabelGrammar, SemiCRF, SemisegError
+from semiseg import LabelGrammar, PotentialsError, SemiCRF, SemisegError
 from semiseg.kernels import Segments
 
 GRAMMAR = """
@@ -44,6 +44,16 @@ def layer(**options):
         ([[(0, 6)]], r"target: item 0, segment 0: expected \(start, end, label\), got \(0, 6\)"),
         ([0], "target: item 0: expected a list of segments, got 0"),
         (None, "target: expected labels .* or a list of .* for each item, got NoneType"),
+        ([[(0, 6, 0.5)]], r"target: item 0, segment 0: expected \(start, end, label\), got \(0, 6, 0.5\)"),
+        ([[(0, 6.0, 1)]], r"target: item 0, segment 0: expected \(start, end, label\), got \(0, 6.0, 1\)"),
+        (
+            Segments(*(torch.zeros(n).long() for n in (1, 2, 1, 1))),
+            r"of four equally long columns of integers, got \(1,\)",
+        ),
+        (
+            Segments(*torch.tensor([[0.0, 0.0, 6.0, 1.0]]).T),
+            "four equally long columns of integers, got .* torch.float32",
+        ),
         (Segments(*torch.tensor([[0, 0, 6, 5]]).T), r"segment 0: expected a label in 0\.\.2, got 5"),
         (Segments(*torch.tensor([[1, 0, 6, 0]]).T), r"target: expected items 0\.\.0, got 1"),
         (Segments(*torch.tensor([[0, 3, 6, 0], [0, 0, 3, 1]]).T), "target: item 0, segment 0: expected to start at 0"),
@@ -105,6 +115,9 @@ def test_durations_over_the_longest():
         (torch.zeros(2, 6, 4).long(), None, "hidden: expected a floating dtype, got torch.int64"),
         (torch.zeros(2, 6, 4), torch.tensor([6]), r"lengths: expected 2 integers, one an item, got \(1,\)"),
         (torch.zeros(2, 6, 4), torch.tensor([6.0, 5.0]), "lengths: expected 2 integers, one an item"),
+        (torch.zeros(2, 6, 4).tolist(), None, r"hidden: expected a tensor \(B, T, 4\), got list"),
+        (torch.zeros(2, 6, 4), "66", "lengths: expected 2 integers, one an item, got '66'"),
+        (torch.zeros(2, 6, 4), [6, None], r"lengths: expected 2 integers, one an item, got \[6, None\]"),
         (torch.zeros(2, 6, 4), torch.tensor([6, 7]), r"lengths: expected 1\.\.6, got 7 for item 1"),
         (torch.zeros(2, 6, 4), torch.tensor([0, 6]), r"lengths: expected 1\.\.6, got 0 for item 0"),
     ],
@@ -139,6 +152,11 @@ def test_what_the_encoder_gives_is_no_number(value):
             {"max_duration": 0, "tail": False},
             "durations: expected 1 <= shortest <= longest without a tail, got 1 and 0",
         ),
+        ({"max_duration": 5.5}, "max_duration: expected integers, got 5.5"),
+        ({"max_duration": [5, "9", 5]}, "max_duration: expected integers, got '9'"),
+        ({"hidden": 0}, "hidden: expected a width >= 1, or None, got 0"),
+        ({"focus": -1.0}, "focus: expected a number >= 0, got -1.0"),
+        ({"penalty": float("nan")}, "penalty: expected a number >= 0, got nan"),
         ({"centring": "mean"}, "centring: expected None or 'per-sequence' or 'running', got 'mean'"),
         ({"edges": "open"}, "edges: expected 'exact' or 'censored', got 'open'"),
         ({"reduction": "token"}, "reduction: expected 'sequence' or .*, got 'token'"),
@@ -157,3 +175,20 @@ def test_what_the_encoder_gives_is_no_number(value):
 def test_layers(options, message):
     with pytest.raises(SemisegError, match=message):
         layer(**options)
+
+
+def test_weights_that_are_no_numbers():
+    """What a training that went wrong leaves."""
+    for name in ("transitions", "projection.weight", "laws.0.mean"):
+        crf = layer()
+        with torch.no_grad():
+            dict(crf.named_parameters())[name].fill_(torch.nan)
+        with pytest.raises(PotentialsError, match="expected finite values or -inf, got nan at"):
+            crf.loss(torch.ones(1, 6, 4), torch.zeros(1, 6).long())
+
+
+@pytest.mark.parametrize("stored", [torch.zeros(3, dtype=torch.uint8), torch.tensor(list(b"[1]")), "x", None])
+def test_a_checkpoint_of_something_else(stored):
+    state = {**layer().state_dict(), "_extra_state": stored}
+    with pytest.raises(SemisegError, match="checkpoint: what it says of its layer cannot be read"):
+        layer().load_state_dict(state)

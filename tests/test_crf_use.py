@@ -57,6 +57,28 @@ def test_a_layer_of_half_precision(durations):
     torch.testing.assert_close(mass, torch.ones_like(mass), rtol=1e-6, atol=0)
 
 
+def test_training_in_mixed_precision():
+    """The encoder computes in bfloat16, the layer in float32: gradients are close, and it learns."""
+    encoder, crf = model()
+    exact = gradients((encoder, crf), crf.loss(encoder(batch()), TARGET, LENGTHS))
+    optimiser = torch.optim.Adam([*encoder.parameters(), *crf.parameters()], 1e-2)
+    losses = []
+    for step in range(10):
+        with torch.autocast("cpu", torch.bfloat16):
+            hidden = encoder(batch())
+            assert hidden.dtype == torch.bfloat16
+            loss = crf.loss(hidden, TARGET, LENGTHS)
+        optimiser.zero_grad()
+        loss.backward()
+        if step == 0:
+            found = [x.grad for m in (encoder, crf) for x in m.parameters()]
+            a, b = (torch.cat([g.flatten().double() for g in gs]) for gs in (found, exact))
+            assert float(torch.cosine_similarity(a, b, dim=0)) > 0.999
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+
+
 def test_compiled_and_checkpointed_encoders():
     encoder, crf = model()
     want = crf.loss(encoder(batch()), TARGET, LENGTHS)
