@@ -54,7 +54,7 @@ def grouped(parts: Sequence[Stretch], most: int) -> list[Group]:
     for part in parts:
         group.append(part)
         size += part.last - part.first
-        if size >= most:
+        if size + (part.last - part.first) // 2 >= most:  # nearer than with one more
             out.append(tuple(group))
             group, size = [], 0
     return [*out, tuple(group)] if group else out
@@ -160,14 +160,20 @@ class Counts:
         return total
 
 
-def passed(model: Hsmm, read: Reader, groups: Sequence[Group], draw: np.random.Generator, counts: Counts) -> float:
-    """Improve a model by one pass over all groups, in a drawn order.
+def passed(
+    model: Hsmm, read: Reader, groups: Sequence[Group], draw: np.random.Generator, counts: Counts,
+    emissions: bool = True,
+) -> float:  # fmt: skip
+    """Improve a model by one pass over all groups, in a drawn order; without `emissions`, these are held.
 
-    Return the log likelihood of a position, of each group as the model stood when it came to it.
+    Until half of the groups are known the model stays as it is: few of them would draw rare states away. Return the log
+    likelihood of a position, of each group as the model stood when it came to it.
     """
     seen = torch.zeros(2, dtype=torch.float64)
     for g in draw.permutation(len(groups)).tolist():
         new = expected(model, read, groups[g])
-        model.improve(counts.replace(g, new))
+        total = counts.replace(g, new)
+        if 2 * len(counts.seen) >= len(groups):
+            model.improve(total, emissions)
         seen = seen + new.seen
     return float(seen[0] / seen[1])
