@@ -35,7 +35,8 @@ PIECE = 1 << 12  # positions of a stretch of the sample
 PIECES = 4  # in a group of it
 HELD = 5  # one stretch of so many is set aside
 CUT = 20  # stretches that short data are cut into, to set some aside
-LAST = 2  # passes for explicit laws, where they come last
+LAST = 3  # passes for explicit laws, where they come last,
+SHARE = 3  # over one group of so many: there are few numbers to learn
 PATIENCE = 2  # numbers of states without a better one before the search ends
 CRITERIA = ("bic", "held-out")
 
@@ -226,7 +227,7 @@ class Run:
         self.lasting(model, self.settings.durations)
         counts, nats = Counts(), -math.inf
         for i in range(LAST):
-            nats = passed(model, self.read, self.data.whole, self.draw(4, i), counts, emissions=False)
+            nats = passed(model, self.read, self.data.whole[::SHARE], self.draw(4, i), counts, emissions=False)
             self.report(Progress(model.states, "durations", i + 1, LAST, nats))
         return nats
 
