@@ -177,14 +177,11 @@ def passed(
 ) -> float:  # fmt: skip
     """Improve a model by one pass over all groups, in a drawn order; without `emissions`, these are held.
 
-    Until half of the groups are known the model stays as it is: few of them would draw rare states away. Return the log
-    likelihood of a position, of each group as the model stood when it came to it.
+    Return the log likelihood of a position, of each group as the model stood when it came to it.
     """
     seen = torch.zeros(2, dtype=torch.float64)
     for g in draw.permutation(len(groups)).tolist():
         new = expected(model, read, groups[g])
-        total = counts.replace(g, new)
-        if 2 * len(counts.seen) >= len(groups):
-            model.improve(total, emissions)
+        model.improve(counts.replace(g, new), emissions)
         seen = seen + new.seen
     return float(seen[0] / seen[1])
