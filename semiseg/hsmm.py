@@ -88,13 +88,17 @@ class Hsmm:
         """Return (B, n, C) log densities of (B, context + n, D) values."""
         return self.family.density(moved(self.emissions, x.device), x)
 
-    def improve(self, s: Statistics) -> None:
-        """Take the parameters that are best for expected counts: the M step; it never lowers the likelihood."""
+    def improve(self, s: Statistics, emissions: bool = True) -> None:
+        """Take the parameters that are best for expected counts: the M step; it never lowers the likelihood.
+
+        Without `emissions`, what states say is held.
+        """
         C = self.states
         best_laws(self.law, s.durations, s.steps, s.first)
         self.occupancy = shares(s.first[None], SELDOM / C)[0]
         self.changes = no_self(s.changes)
-        self.emissions = self.family.update(s.emissions, self.emissions)
+        if emissions:
+            self.emissions = self.family.update(s.emissions, self.emissions)
 
     def parameters(self) -> int:
         """Return how many free parameters there are."""

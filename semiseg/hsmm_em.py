@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .durations import Geometric
 from .hsmm import Hsmm, Statistics
-from .kernels import Marginals, log_partition, marginals, viterbi
+from .kernels import log_partition, marginals, viterbi
 from .signals import Source, Strip
 
 
@@ -54,7 +55,7 @@ def grouped(parts: Sequence[Stretch], most: int) -> list[Group]:
     for part in parts:
         group.append(part)
         size += part.last - part.first
-        if size >= most:
+        if size + (part.last - part.first) // 2 >= most:  # nearer than with one more
             out.append(tuple(group))
             group, size = [], 0
     return [*out, tuple(group)] if group else out
@@ -80,24 +81,34 @@ class Reader:
         return torch.from_numpy(np.stack(rows)).to(self.device), torch.tensor(lengths)
 
 
-def posteriors(model: Hsmm, x: Tensor, lengths: Tensor) -> Marginals:
-    """Return expected counts and posteriors of positions."""
-    scores = model.potentials(model.density(x))._replace(lengths=lengths)
-    return marginals(scores, want=("position", "transitions", "durations"))
-
-
 @torch.no_grad()
 def expected(model: Hsmm, read: Reader, group: Group) -> Statistics:
     """Return the expected counts of a group: the E step."""
     x, lengths = read(group)
-    found = posteriors(model, x, lengths)
+    scores = model.potentials(model.density(x))._replace(lengths=lengths)
+    is_geometric = isinstance(model.law, Geometric)
+    found = marginals(scores, want=("position", "transitions", *(() if is_geometric else ("durations",))))
     assert found.position is not None and found.transitions is not None  # noqa: PT018 - all were asked for
-    assert found.durations is not None and found.tail_steps is not None  # noqa: PT018
-    sums = (found.position[:, 0], found.transitions[:, 0], found.durations, found.tail_steps)
-    first, changes, durations, steps = (v.double().sum(0).cpu() for v in sums)
+    first, changes = (v.double().sum(0).cpu() for v in (found.position[:, 0], found.transitions[:, 0]))
+    if is_geometric:
+        durations, steps = ends_and_stays(first, changes, found.position.double().sum((0, 1)).cpu())
+    else:
+        assert found.durations is not None and found.tail_steps is not None  # noqa: PT018
+        durations, steps = (v.double().sum(0).cpu() for v in (found.durations, found.tail_steps))
     emissions = {name: v.cpu() for name, v in model.family.statistics(x, found.position).items()}
     seen = torch.stack([found.log_partition.sum().cpu(), lengths.sum().double()])
     return Statistics(first, changes, durations, steps, seen, emissions)
+
+
+def ends_and_stays(first: Tensor, changes: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (3, C) durations and (C,) steps with the sums that geometric laws want, from counts that cost less.
+
+    They are those of a chain that stays or leaves at every position, so nothing hidden beyond ends is needed: the
+    stretches that begin under a state, which `geometric` adds, are taken off here.
+    """
+    durations = torch.zeros(3, len(first), dtype=first.dtype)
+    durations[1] = changes.sum(1) - first
+    return durations, positions - changes.sum(0) - first
 
 
 @torch.no_grad()
@@ -160,14 +171,17 @@ class Counts:
         return total
 
 
-def passed(model: Hsmm, read: Reader, groups: Sequence[Group], draw: np.random.Generator, counts: Counts) -> float:
-    """Improve a model by one pass over all groups, in a drawn order.
+def passed(
+    model: Hsmm, read: Reader, groups: Sequence[Group], draw: np.random.Generator, counts: Counts,
+    emissions: bool = True,
+) -> float:  # fmt: skip
+    """Improve a model by one pass over all groups, in a drawn order; without `emissions`, these are held.
 
     Return the log likelihood of a position, of each group as the model stood when it came to it.
     """
     seen = torch.zeros(2, dtype=torch.float64)
     for g in draw.permutation(len(groups)).tolist():
         new = expected(model, read, groups[g])
-        model.improve(counts.replace(g, new))
+        model.improve(counts.replace(g, new), emissions)
         seen = seen + new.seen
     return float(seen[0] / seen[1])

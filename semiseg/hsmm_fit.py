@@ -2,9 +2,11 @@
 
 Several starts make a few passes over a sample of the data, with geometric durations: what states say tells them apart,
 and how long they last is better learnt once they are. The likeliest goes on there with the laws asked for, and then
-over all of the data until a pass gains little. How many states there are is decided on the sample, by BIC or by the
-likelihood of stretches that were set aside. Whatever is random is drawn by seed, number of states and pass, so that a
-run which was killed goes on from its checkpoint with the same bits.
+over all of the data until a pass gains little. Where best paths are to be cheap (`sharpen`), explicit laws come last:
+while states learn what they say, such laws draw them to stretches so short that a path through them costs more than it
+explains. How many states there are is decided on the sample, by BIC or by the likelihood of stretches that were set
+aside. Whatever is random is drawn by seed, number of states and pass, so that a run which was killed goes on from its
+checkpoint with the same bits.
 """
 
 import math
@@ -16,6 +18,7 @@ import numpy as np
 import torch
 
 from .emissions import Family, family
+from .emissions.bernoulli import Bernoulli
 from .errors import SemisegError
 from .hsmm import Hsmm
 from .hsmm_checkpoint import Checkpoint, Standing
@@ -25,13 +28,15 @@ from .hsmm_start import WIDTHS, begin
 from .signals import Source
 from .survey import Survey, look
 
-STRETCH = 1 << 15  # positions, where the data are more than a sample
+STRETCH = 1 << 14  # positions, where the data are more than a sample; items of a batch, one a thread
 GROUP = {"cpu": 1 << 16, "cuda": 1 << 22}  # positions between M steps: a GPU wants many at once
 SAMPLE = 1 << 16  # positions
 PIECE = 1 << 12  # positions of a stretch of the sample
 PIECES = 4  # in a group of it
 HELD = 5  # one stretch of so many is set aside
 CUT = 20  # stretches that short data are cut into, to set some aside
+LAST = 3  # passes for explicit laws, where they come last,
+SHARE = 3  # over one group of so many: there are few numbers to learn
 PATIENCE = 2  # numbers of states without a better one before the search ends
 CRITERIA = ("bic", "held-out")
 
@@ -47,7 +52,7 @@ class Settings(NamedTuple):
     settle: int = 24  # and of the best one, at most
     passes: int = 100  # over all data, at most
     tolerance: float = 1e-4  # nats a position that a pass must gain
-    sharpen: int = 0  # steps at the end that make the best path cheaper, at a price in likelihood
+    sharpen: int | None = None  # steps that make the best path cheaper; None: 2 for marks, 0 for other values
     criterion: str = "bic"
     seed: int = 0
 
@@ -104,8 +109,8 @@ def fit(
     run = Run(kind, read, data, settings, standing, file, report)
     if not standing.passes:
         run.choose()
-    model = run.finish()
-    return Fitted(model, survey, standing.passes[-1], data.positions, tuple(standing.candidates))
+    model, nats = run.finish()
+    return Fitted(model, survey, nats, data.positions, tuple(standing.candidates))
 
 
 def cut(sources: Sequence[Source], settings: Settings, device: str) -> Data:
@@ -143,6 +148,8 @@ class Run:
     ):  # fmt: skip
         self.kind, self.read, self.data, self.settings = kind, read, data, settings
         self.standing, self.file, self.report = standing, file, report
+        self.sharpen = 2 * isinstance(kind, Bernoulli) if settings.sharpen is None else settings.sharpen
+        self.durations = "geometric" if self.sharpen else settings.durations  # until what states say is known
 
     def choose(self) -> None:
         """Have a model of every number of states, and keep the best of them."""
@@ -165,14 +172,19 @@ class Run:
         s = self.settings
         tried = [self.trial(states, start) for start in range(s.restarts if states > 1 else 1)]
         _, model = max(tried, key=lambda found: found[0])
-        means, counts = model.mean_durations(), Counts()
-        model.law = make(s.durations, states, s.longest)
-        model.law.around(means)
+        self.lasting(model, self.durations)
+        counts = Counts()
         passes: list[float] = []  # the first may be below the trial's: the laws are new
         while len(passes) < s.settle and not gained_little(passes, s.tolerance):
             passes.append(passed(model, self.read, self.data.sample, self.draw(1, states, len(passes)), counts))
             self.report(Progress(states, "sample", len(passes), s.settle, passes[-1]))
         return model
+
+    def lasting(self, model: Hsmm, durations: str) -> None:
+        """Give states laws of another family, of the means that they have."""
+        means = model.mean_durations()
+        model.law = make(durations, model.states, self.settings.longest)
+        model.law.around(means)
 
     def trial(self, states: int, start: int) -> tuple[float, Hsmm]:
         """Return a start's log likelihood of a position after a few passes, and its model."""
@@ -192,10 +204,10 @@ class Run:
         nats = log_likelihood(model, self.read, self.data.sample)
         return -2 * nats + model.parameters() * math.log(positions)
 
-    def finish(self) -> Hsmm:
-        """Return the best model after passes over all data."""
+    def finish(self) -> tuple[Hsmm, float]:
+        """Return the best model after passes over all data, and its log likelihood of a position."""
         s, now = self.settings, self.standing
-        law = make(s.durations, now.states, s.longest)
+        law = make(self.durations, now.states, s.longest)
         model = Hsmm(self.kind, law, now.model["occupancy"], now.model["changes"], {})
         model.load(now.model)
         while len(now.passes) < s.passes and not gained_little(now.passes, s.tolerance):
@@ -204,9 +216,20 @@ class Run:
             now.model = model.state()
             self.file.save(now)
             self.report(Progress(now.states, "all data", len(now.passes), s.passes, now.passes[-1]))
-        for _ in range(s.sharpen):
+        for _ in range(self.sharpen):
             sharpened(model, self.read, self.data.whole)
-        return model
+        if self.durations == s.durations:
+            return model, now.passes[-1]
+        return model, self.last(model)
+
+    def last(self, model: Hsmm) -> float:
+        """Learn the laws asked for, with what states say held; return the log likelihood of a position."""
+        self.lasting(model, self.settings.durations)
+        counts, nats = Counts(), -math.inf
+        for i in range(LAST):
+            nats = passed(model, self.read, self.data.whole[::SHARE], self.draw(4, i), counts, emissions=False)
+            self.report(Progress(model.states, "durations", i + 1, LAST, nats))
+        return nats
 
     def draw(self, *what: int) -> np.random.Generator:
         """Return a generator of its own for everything that is drawn."""
