@@ -24,8 +24,8 @@ def command(names: tuple[str, ...], quick: bool, into: Path | None) -> None:
     """Time this machine, next to the figures on record.
 
     NAMES are those of benchmarks, by default all that this machine can run: per_core, frame_grammar, against_flash,
-    linear_in_length, precision; with a CUDA device gpu_batch, gpu_small, gpu_chromosome, gpu_frame_grammar, gpu_memory,
-    gpu_scaling, gpu_decode. Answers are checked first, and nothing is timed when one is wrong.
+    library, linear_in_length, precision; with a CUDA device gpu_batch, gpu_small, gpu_chromosome, gpu_frame_grammar,
+    gpu_memory, gpu_scaling, gpu_decode. Answers are checked first, and nothing is timed when one is wrong.
     """
     from semiseg.bench import run
 

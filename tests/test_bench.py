@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from semiseg.bench import gate, run
+from semiseg.bench import gate, library, run
 from semiseg.bench.record import RESULTS
 from semiseg.cli import console
 from semiseg.cli.main import group
@@ -75,6 +75,16 @@ def test_one_that_fails_does_not_take_the_others_along(monkeypatch, capsys):
     assert "per_core\t\tRuntimeError: no room\t-\t-\t-" in out
     assert "frame_grammar\toperation=viterbi" in out
     assert err.endswith("semiseg: bench: failed: per_core\n")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_libraries_agree_before_they_are_timed():
+    for package in ("torchcrf", "torch_struct", "flash_semicrf"):
+        pytest.importorskip(package)
+    rows = list(library.run(quick=True))
+    assert [row["library"] for row in rows[::3]] == ["semiseg"] * 2
+    assert {row["library"] for row in rows} == {"semiseg", "pytorch-crf", "torch-struct", "flash-semicrf"}
+    assert {row["times_slower_than_semiseg"] for row in rows[::3]} == {1.0}
 
 
 def test_names(monkeypatch, capsys):

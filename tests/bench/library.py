@@ -1,0 +1,141 @@
+"""A training step of the layers next to pytorch-crf, torch-struct and flash-semicrf on the CPU, where each can run.
+
+K = 1: the likelihood of tags by `CRF`; else log Z of `Potentials`; with gradients of all scores. Bar: no shape more
+than 10 % slower than any of them. A library sits out where its table would take gigabytes, or a run more than some ten
+seconds; each has to agree before it is timed, and those that can run take turns.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from semiseg import CRF
+from semiseg.bench.measure import installed, interleave
+from semiseg.bench.record import Row
+from semiseg.kernels import Potentials, log_partition
+
+SHAPES = (  # B, T, K, C
+    (1, 100, 1, 2),
+    (1, 1_000, 1, 16),
+    (16, 100, 1, 8),
+    (64, 100, 1, 16),
+    (8, 1_000, 1, 64),
+    (1, 10_000, 1, 8),
+    (1, 100_000, 1, 4),
+    (1, 100, 16, 4),
+    (16, 100, 16, 4),
+    (64, 100, 8, 4),
+    (1, 500, 30, 8),
+    (1, 500, 100, 24),
+    (4, 200, 100, 8),
+    (1, 100, 1_024, 2),
+    (1, 100_000, 1_024, 16),
+)
+QUICK = ((2, 20, 1, 3), (2, 20, 4, 3))
+PAIRS = 60_000  # (t, k) that flash-semicrf goes through one after another
+TABLE = 30_000_000  # scores in torch-struct's table
+AGREE = 1e-4
+
+Step = Callable[[], Tensor]
+
+
+def run(quick: bool) -> Iterator[Row]:
+    """A row a shape and library."""
+    warnings.filterwarnings("ignore", module="torch_struct|torchcrf|torch.distributions")
+    for B, T, K, C in QUICK if quick else SHAPES:
+        steps = dict(linear_steps(B, T, C) if K == 1 else segment_steps(B, T, K, C))
+        want = steps["semiseg"]().double()
+        for name, step in steps.items():
+            torch.testing.assert_close(step().double(), want, rtol=AGREE, atol=AGREE, msg=f"{name} at {B, T, K, C}")
+        slow = T * K > 5_000 and len(steps) > 1
+        timings = dict(
+            zip(
+                steps,
+                interleave(list(steps.values()), 3 if quick else 1 if T > 10_000 else 3 if slow else 15, warm=False),
+                strict=True,
+            )
+        )
+        ours = timings["semiseg"].median_s
+        for name, timing in timings.items():
+            shape: Row = {"library": name, "B": B, "T": T, "K": K, "C": C, "threads": torch.get_num_threads()}
+            yield {
+                **shape,
+                **timing._asdict(),
+                "times_slower_than_semiseg": timing.median_s / ours,
+                "version": installed(name),
+            }
+
+
+def linear_steps(B: int, T: int, C: int) -> Iterator[tuple[str, Step]]:
+    """Likelihoods of tags under a linear chain, by library."""
+    g = torch.Generator().manual_seed(0)
+    emissions, tags = 0.3 * torch.randn(B, T, C, generator=g), torch.randint(C, (B, T), generator=g)
+    ours = CRF(C, batch_first=True)
+    yield "semiseg", tagged(ours, emissions, tags)
+    if installed("pytorch-crf"):
+        from torchcrf import CRF as Theirs
+
+        theirs = Theirs(C, batch_first=True)
+        theirs.load_state_dict(ours.state_dict())
+        yield "pytorch-crf", tagged(theirs, emissions, tags)
+    if installed("torch-struct") and B * T * C * C <= TABLE and T <= 1_000:
+        from torch_struct import LinearChainCRF
+
+        def step() -> Tensor:
+            e, table = emissions.clone().requires_grad_(), ours.transitions.T.expand(B, T - 1, C, C)
+            first = (e[:, 0] + ours.start_transitions)[:, None, None, :]
+            table = table + e[:, 1:, :, None] + pad(first, (0, 0, 0, 0, 0, T - 2))
+            table = table + pad(ours.end_transitions[None, None, :, None], (0, 0, 0, 0, T - 2, 0))
+            known = torch.nn.functional.one_hot(tags, C).to(e)
+            path = (known[:, 1:, :, None] * known[:, :-1, None, :] * table).sum((1, 2, 3))
+            return differentiated(path - LinearChainCRF(table).partition)
+
+        yield "torch-struct", step
+
+
+def tagged(layer: torch.nn.Module, emissions: Tensor, tags: Tensor) -> Step:
+    """A step of a layer with pytorch-crf's signature."""
+    return lambda: differentiated(layer(emissions.clone().requires_grad_(), tags, reduction="none"))
+
+
+def segment_steps(B: int, T: int, K: int, C: int) -> Iterator[tuple[str, Step]]:
+    """Log partitions of a semi-Markov model, by library; a first segment is entered from any label."""
+    g = torch.Generator().manual_seed(0)
+    scores = [0.3 * torch.randn(*shape, generator=g) for shape in ((B, T, C), (K, C), (C, C))]
+
+    def stepped(compute: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Step:
+        return lambda: differentiated(compute(*(x.clone().requires_grad_() for x in scores)))
+
+    yield (
+        "semiseg",
+        stepped(lambda e, D, A: log_partition(Potentials(e, pad(D, (0, 0, 1, 0)), A, first=A.logsumexp(0)))),
+    )
+    if installed("flash-semicrf") and T * K <= PAIRS:
+        from flash_semicrf.streaming import semi_crf_streaming_forward
+
+        lengths = torch.full((B,), T)
+        yield (
+            "flash-semicrf",
+            stepped(lambda e, D, A: semi_crf_streaming_forward(pad(e.cumsum(1), (0, 0, 1, 0)), A, D, lengths, K)),
+        )
+    if installed("torch-struct") and B * T * K * C * C <= TABLE and K < T:
+        from torch_struct import SemiMarkovCRF
+
+        def partition(e: Tensor, D: Tensor, A: Tensor) -> Tensor:
+            sums, table = pad(e.cumsum(1), (0, 0, 1, 0)), []
+            for k in range(1, K + 1):
+                one = (sums[:, k:] - sums[:, :-k] + D[k - 1])[..., None] + A.T
+                table.append(pad(one, (0, 0, 0, 0, 0, k - 1)))
+            table = torch.stack([torch.zeros_like(table[0]), *table], 2)
+            return SemiMarkovCRF(table).partition
+
+        yield "torch-struct", stepped(partition)
+
+
+def differentiated(values: Tensor) -> Tensor:
+    """The values, differentiated for all that they were computed from."""
+    values.sum().backward()
+    return values.detach()
