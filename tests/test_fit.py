@@ -203,3 +203,18 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, capsys: pytest.CaptureF
     assert run("fit", TRACKS, "--states", 2, "-o", output, "--resume", "-q") == 1
     assert "m.safetensors.checkpoint: not a semiseg model, or damaged" in capsys.readouterr().err
     assert not output.exists()
+
+
+def test_the_bundled_model_of_marks(tmp_path: Path) -> None:
+    marks = ("CTCF", "H3K27ac", "H3K27me3", "H3K36me3", "H3K4me1", "H3K4me2", "H3K4me3", "H3K9ac", "H4K20me1", "WCE")
+    x = np.zeros((600, len(marks)))
+    x[200:220, [1, 5, 6, 7]] = 1  # as an active promoter has them
+    bed = tmp_path / "x.bed"
+    names = tuple(reversed(marks))
+    assert run("decode", store(tmp_path / "x.h5", x[:, ::-1], names), "--model", "chromatin10", "-o", bed) == 0
+    found = states(bed)
+    assert len(found) == 600
+    (here,) = set(found[202:218])
+    assert "promoter" in here.lower()
+    assert here not in found[:150]
+    assert len({row[8] for row in rows(bed)}) > 1

@@ -1,6 +1,6 @@
 """States of ten chromatin marks in two cell types: likelihood, what paths explain, time: results/chromatin.csv.
 
-    python tests/bench/chromatin.py FOLDER --scorer score_chromatin.py [--states 10 15] [--seeds 3] [--keep FOLDER]
+    python tests/bench/chromatin.py FOLDER --scorer score_chromatin.py [--states 10 15] [--seeds 0 1 2] [--keep FOLDER]
 
 FOLDER holds ChromHMM's CELL_CHROMOSOME_binary.txt.gz and the annotation that the scorer reads. Everything goes over
 the command line: marks become bedGraph, these a track store a cell type, and one model is fitted to both. Paths are the
@@ -56,18 +56,17 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--scorer", type=Path, required=True)
     parser.add_argument("--states", type=int, nargs="+", default=[10, 15])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--keep", type=Path, help="a folder for stores and models")
     parser.add_argument("--into", type=Path, default=RESULTS, help="the folder of the record")
-    parser.add_argument("--no-held-out", action="store_true")
+    parser.add_argument("--fits-only", action="store_true", help="no decoding by the command, nothing held out")
     options = parser.parse_args()
     scorer = scorer_of(options.scorer)
     rows: list[Row] = []
     with TemporaryDirectory() as name:
         folder = options.keep or Path(name)
         cells = [built(path, folder) for path in are_binarised(options.folder)]
-        laws = () if options.no_held_out else LAWS
-        for row in measured(cells, scorer, options.states, options.seeds, folder, laws):
+        for row in measured(cells, scorer, options, folder):
             rows.append(row)
             print(show(row), flush=True)
             record("chromatin", machine(), rows, options.into)
@@ -83,22 +82,23 @@ def scorer_of(path: Path) -> Scorer:
     return found
 
 
-def measured(
-    cells: list[Cell], scorer: Scorer, states: list[int], seeds: int, folder: Path, laws: tuple[str, ...]
-) -> Iterator[Row]:
+def measured(cells: list[Cell], scorer: Scorer, options: argparse.Namespace, folder: Path) -> Iterator[Row]:
     """Yield a row a fit, medians of seeds, what the command decodes, and what durations gain."""
-    for count in states:
+    for count in options.states:
         each = []
-        for seed in range(seeds):
+        for seed in options.seeds:
             model = folder / f"states_{count}_{seed}.safetensors"
             each.append({"what": "fit", "states": count, "seed": seed, **fitted(cells, model, scorer, count, seed)})
             yield each[-1]
         numbers = [key for key, value in each[0].items() if isinstance(value, int | float) and key != "seed"]
         yield {"what": "median", **{key: statistics.median(row[key] for row in each) for key in numbers}}
-    model = folder / f"states_{states[0]}_0.safetensors"
-    yield {"what": "decode", "states": states[0], "seed": 0, **decoded(cells[0], model)}
-    for law in laws:
-        yield {"what": "held out", "states": states[0], "durations": law, **held_out(cells, law, states[0])}
+    if options.fits_only:
+        return
+    states, seed = options.states[0], options.seeds[0]
+    model = folder / f"states_{states}_{seed}.safetensors"
+    yield {"what": "decode", "states": states, "seed": seed, **decoded(cells[0], model)}
+    for law in LAWS:
+        yield {"what": "held out", "states": states, "durations": law, **held_out(cells, law, states)}
 
 
 def built(path: Path, folder: Path) -> Cell:
@@ -184,7 +184,7 @@ def decoded(cell: Cell, model: Path) -> Row:
     same = found == [(str(a * BIN), str(b * BIN), f"E{label + 1}") for a, b, label in rows]
     with h5py.File(output) as file:
         (values,) = (x for x in file["values"].values())
-        total = values[:, :-1].sum(1) * file.attrs["scale"]
+        total = values[()][:, :-1].sum(1) * file.attrs["scale"]
         tracks = [str(x) for x in file.attrs["tracks"]]
     return {"decode_s": wall, "decode_cpu_s": busy, "same_path": same, "tracks": " ".join(tracks),
             "sum_off": float(np.abs(total - 1).max())}  # fmt: skip
