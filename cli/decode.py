@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from . import options
+from .keeping import Keeping
 
 if TYPE_CHECKING:
     from semiseg.asked import Asked
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 FORMS = ("bed", "bed9", "gff3", "csv", "wfdb")
 
 
-@click.command()
+@click.command(cls=Keeping)
 @options.data
 @click.option("--format", "form", type=click.Choice(FORMS), help="By default as OUTPUT's name says.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here; .gz is bgzipped, with an index.")

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import click
 
+from .keeping import Keeping
+
 CLOSE = 3  # bases that a boundary of a gene may be off by
 
 
-@click.command()
+@click.command(cls=Keeping)
 @click.argument("calls", type=click.Path(path_type=Path, allow_dash=True))
 @click.argument("truth", type=click.Path(path_type=Path, allow_dash=True))
 @click.option(

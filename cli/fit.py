@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from . import options
+from .keeping import Keeping
 
 EMISSIONS = (
     "Of what states emit: auto, bernoulli, gaussian, negative-binomial, zero-inflated or autoregressive; or shapes: of"
@@ -15,7 +16,7 @@ EMISSIONS = (
 DURATIONS = "Laws of durations: geometric, free, lognormal, gamma, negative-binomial, poisson, spline or uniform."
 
 
-@click.command()
+@click.command(cls=Keeping)
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--states", default="auto", show_default=True, metavar="N|FROM-TO|auto", help="How many, or out of which."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from . import options
+from .keeping import Keeping
 
 if TYPE_CHECKING:
     from semiseg.asked import Asked
@@ -21,7 +22,7 @@ def drawable(context: click.Context, option: click.Parameter, path: Path) -> Pat
     return path
 
 
-@click.command()
+@click.command(cls=Keeping)
 @click.argument("input", metavar="[GENOME]", default="-", type=click.Path(path_type=Path, allow_dash=True))
 @options.model
 @click.option(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from . import options
+from .keeping import Keeping
 
 if TYPE_CHECKING:
     from semiseg.asked import Asked
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 FORMS = ("bigwig", "bedgraph", "hdf5")
 
 
-@click.command()
+@click.command(cls=Keeping)
 @options.data
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path),

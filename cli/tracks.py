@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from .console import show_table
+from .keeping import Keeping
 
 DTYPES = ("float32", "float16", "uint8")
 store = click.argument("store", type=click.Path(path_type=Path))
@@ -17,7 +18,7 @@ def command() -> None:
     """Make, look into and write out track stores: HDF5 of signals in bins along chromosomes."""
 
 
-@command.command()
+@command.command(cls=Keeping)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "-g", "--genome", "sizes", required=True, type=click.Path(path_type=Path),
@@ -76,7 +77,7 @@ def info(store: Path, as_json: bool) -> None:
     show_table(("contig", "bases", "bins"), ((name, length, found.layout.bins(length)) for name, length in contigs))
 
 
-@command.command()
+@command.command(cls=Keeping)
 @store
 @click.argument("track")
 @click.option(

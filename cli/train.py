@@ -4,8 +4,10 @@ from pathlib import Path
 
 import click
 
+from .keeping import Keeping
 
-@click.command()
+
+@click.command(cls=Keeping)
 @click.argument("data", type=click.Path(path_type=Path))
 @click.argument("labels", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The model file to write.")
