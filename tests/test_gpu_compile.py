@@ -28,6 +28,7 @@ def compiled(tmp_path_factory):
     running = {}
     for capability in CAPABILITIES:
         environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+        environment["PYTHONPATH"] = str(script.parent / "bench")  # models that benchmarks have too
         environment["TRITON_CACHE_DIR"] = str(tmp_path_factory.mktemp(f"sm{capability}"))
         running[capability] = subprocess.Popen(
             [sys.executable, script, str(capability)],
