@@ -5,15 +5,13 @@ from typing import NamedTuple
 import numpy as np
 import plans
 import torch
+from where import DEVICE
 
 from semiseg.kernels.cpu.marginals import Smoother, Wanted
 from semiseg.kernels.gpu.pieces import Table, table_of
 from semiseg.kernels.gpu.tiles import LOG2E, NEVER
 from semiseg.kernels.plan import Plan
 from semiseg.kernels.resolve import Layout, Leaves, sequence
-
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-ON_GPU = DEVICE == "cuda"  # else kernels are interpreted, some thousand times as slowly: a part of the cases
 
 
 class Scores(NamedTuple):

@@ -16,6 +16,7 @@ from cases import grid, ragged, tied
 from larger import forced_cycle, larger, long_tail
 from models import CHARACTERS, frame_grammar, informative, random_genome
 from tolerances import GPU, GPU_STEEP, GPU_UNFORGOTTEN, gpu_log_partition
+from where import DEVICE, ON_GPU
 
 pytest.importorskip("triton")
 
@@ -27,8 +28,6 @@ from semiseg.kernels.gpu import batch
 from semiseg.kernels.potentials import Potentials
 from semiseg.kernels.results import Marginals, Viterbi
 
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-ON_GPU = DEVICE == "cuda"
 EVERYTHING = ("start", "end", "position", "transitions", "durations", "boundaries")
 # lost sums, whose logarithm is never looked at, are warned of where kernels are interpreted by numpy
 pytestmark = [pytest.mark.filterwarnings("ignore::RuntimeWarning:triton.runtime.interpreter")]

@@ -6,10 +6,11 @@ import plans
 import pytest
 import torch
 from larger import larger
+from where import DEVICE, ON_GPU
 
 pytest.importorskip("triton")
 
-from passes import DEVICE, ON_GPU, Scores, scores_of
+from passes import Scores, scores_of
 
 from semiseg.kernels.cpu.batch import Asked
 from semiseg.kernels.cpu.calls import Described, describe

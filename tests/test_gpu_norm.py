@@ -2,12 +2,11 @@
 
 import pytest
 import torch
+from where import DEVICE
 
 pytest.importorskip("triton")
 
 from semiseg.kernels.gpu.norm import channel_norm
-
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @pytest.mark.parametrize(("rows", "C"), [(1, 1), (17, 24), (64, 144)])

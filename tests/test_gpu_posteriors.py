@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import torch
 from larger import larger, long_tail
+from where import DEVICE, ON_GPU
 
 pytest.importorskip("triton")
 
-from passes import DEVICE, ON_GPU, scores_of
+from passes import scores_of
 
 from semiseg.kernels.edges import continued
 from semiseg.kernels.gpu import changes, durations, posteriors

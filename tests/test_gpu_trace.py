@@ -10,6 +10,7 @@ from genes import random_genome
 from larger import forced_cycle, larger, long_tail
 from models import all_zero, frame_grammar
 from plans import POOL
+from where import DEVICE
 
 from semiseg.kernels import fixed
 from semiseg.kernels.cpu.chunks import Chunks
@@ -23,7 +24,6 @@ from semiseg.kernels.plan import Plan
 from semiseg.kernels.potentials import Potentials
 from semiseg.kernels.resolve import Leaves, Sequence, resolve, sequence
 
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 POISON = 2**61  # looks alive and best of all
 IMPOSSIBLE = -77  # no emission is
 
