@@ -70,7 +70,11 @@ regions = several(
 running = several(
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option(
-        "--batch", type=Batch(), default="auto", show_default=True, metavar="auto|N",
+        "--batch",
+        type=Batch(),
+        default="auto",
+        show_default=True,
+        metavar="auto|N",
         help="Bases that a GPU decodes at once; auto: as many as it has free memory for.",
     ),
     click.option("--threads", type=click.IntRange(1), help="By default as many as there are cores."),

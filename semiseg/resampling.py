@@ -38,9 +38,7 @@ def filters(ratio: Fraction) -> tuple[NDArray, NDArray]:
     return low, (weights / weights.sum(1, keepdims=True)).astype(np.float32)
 
 
-def resampled(
-    read: Callable[[int, int], NDArray], length: int, ratio: Fraction, first: int, last: int
-) -> NDArray:
+def resampled(read: Callable[[int, int], NDArray], length: int, ratio: Fraction, first: int, last: int) -> NDArray:
     """Return (last - first,) float32 positions of what `read` gives of (length,) samples; no sample is missing.
 
     Beyond its ends a sequence stays as it is there.

@@ -1,8 +1,8 @@
 """ChromHMM's binarised marks: text of one contig a file, one row a bin, 1 where a mark is present, 2 where not known.
 
-    K562	chr11
-    CTCF	H3K27ac
-    0	1
+K562   chr11
+CTCF   H3K27ac
+0      1
 """
 
 from collections.abc import Sequence
