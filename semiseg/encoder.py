@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d, glu, linear, pad
+from torch.nn.functional import gelu, pad
 
-from .kernels.devices import obstacle
+from .layers import Block, ChannelNorm, Conv, Exchange, Wider
 
 STRIDE = 16  # of the bottom; windows begin at multiples of it
 CHANNELS = 5  # A, C, G, T and soft-masked
@@ -36,109 +36,6 @@ SHAPES = {
     "full": Shape(64, 144, depths=(1, 2, 4, 8, 16, 32, 64)),
     "compact": Shape(24, 64, 7, (1, 3), (1, 2, 4, 8, 16, 32)),
 }
-
-
-# Where channels of a position lie side by side convolutions are three times as quick on a CPU, and half as quick again
-# on a GPU; PyTorch has that layout for images, so a sequence is one of height 1 there, (B, H, 1, T). The weights are
-# the same.
-
-
-class Conv(nn.Conv1d):
-    """A convolution of sequences, or of images of height 1."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.ndim == 3:
-            return super().forward(x)
-        assert self.bias is not None
-        if self.kernel_size == (1,):
-            return linear(x.movedim(1, -1), self.weight[..., 0], self.bias).movedim(-1, 1)
-        return self.part(x, self.weight, self.bias)
-
-    def part(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return some of the outputs for an image, those of a part of the weights."""
-        at = ((0, int(self.padding[0])), (1, self.dilation[0]))
-        return conv2d(x, weight[:, :, None], bias, (1, self.stride[0]), *at)
-
-    def halves(self, x: Tensor) -> list[Tensor]:
-        """Return the first and the second half of the outputs for an image, each on its own."""
-        assert self.bias is not None
-        return [self.part(x, *half) for half in zip(self.weight.chunk(2), self.bias.chunk(2), strict=True)]
-
-    def added(self, x: Tensor, to: Tensor) -> Tensor:
-        """Return the outputs of a convolution of width 1 for an image, added to another: in place unless one trains."""
-        if to.is_cuda:  # where products are in half precision, and sums are not
-            return to + self(x)
-        assert self.bias is not None
-        flat = to.movedim(1, -1).flatten(0, -2), x.movedim(1, -1).flatten(0, -2), self.weight[..., 0].T
-        both = torch.addmm(*flat) if torch.is_grad_enabled() else flat[0].addmm_(*flat[1:])
-        return both.add_(self.bias).view_as(to.movedim(1, -1)).movedim(-1, 1)
-
-
-class ConvTranspose(nn.ConvTranspose1d):
-    """Its transpose."""
-
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if x.ndim == 3:
-            return super().forward(x, output_size)
-        at = (1, self.stride[0]), (0, int(self.padding[0]))
-        return conv_transpose2d(x, self.weight[:, :, None], self.bias, *at)
-
-
-class ChannelNorm(nn.Module):
-    """Normalised over channels, position by position."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        rows = x.movedim(1, -1)
-        if self.is_half(rows) and rows.is_contiguous() and obstacle(rows.device) is None:
-            from .kernels.gpu.norm import channel_norm  # Triton need not be there
-
-            return channel_norm(rows, self.norm.weight, self.norm.bias, self.norm.eps, torch.bfloat16).movedim(-1, 1)
-        return self.norm(rows).movedim(-1, 1)
-
-    @staticmethod
-    def is_half(x: Tensor) -> bool:
-        """Return whether what follows takes bfloat16, and no gradients are asked for."""
-        return x.is_cuda and torch.is_autocast_enabled("cuda") and not torch.is_grad_enabled()
-
-
-class Block(nn.Module):
-    """A gated residual convolution."""
-
-    def __init__(self, width: int, kernel: int, dilation: int):
-        super().__init__()
-        self.norm = ChannelNorm(width)
-        self.into = Conv(width, 2 * width, kernel, padding=kernel // 2 * dilation, dilation=dilation)
-        self.drop = nn.Dropout(0.0)  # a training run sets its share
-        self.out = Conv(width, width, 1)
-        nn.init.zeros_(self.out.weight)  # to begin with, a block passes on what it gets
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.ndim == 3:
-            return x + self.out(self.drop(glu(self.into(self.norm(x)), 1)))
-        if x.is_cuda or torch.is_grad_enabled():
-            value, gate = self.into.halves(self.norm(x))
-            return self.out.added(self.drop(gate.sigmoid_() * value), x)
-        value, gate = self.into(self.norm(x)).movedim(1, -1).chunk(2, -1)  # one convolution is quicker than two there
-        return self.out.added(gate.contiguous().sigmoid_().mul_(value).movedim(-1, 1), x)
-
-
-class Exchange(nn.Module):
-    """What each strand takes from the other at the same place."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.norm = ChannelNorm(width)
-        self.take = Conv(width, width, 1)
-        nn.init.zeros_(self.take.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return x (2 B, H, T): both strands, each in its own direction."""
-        there = x.unflatten(0, (2, -1)).flip(0).flatten(0, 1).flip(-1)
-        return x + self.take(self.norm(there))
 
 
 class Pyramid(nn.Module):
@@ -162,9 +59,9 @@ class Pyramid(nn.Module):
         for dilation in shape.depths:
             deep += [Block(shape.bottom, 5, dilation), *between(shape.bottom)]
         self.deep = nn.Sequential(*deep)
-        self.from_bottom = ConvTranspose(shape.bottom, middle, 8, 4, padding=2)
+        self.from_bottom = Wider(shape.bottom, middle)
         self.up_middle = nn.Sequential(*halfway())
-        self.from_middle = ConvTranspose(middle, shape.width, 8, 4, padding=2)
+        self.from_middle = Wider(middle, shape.width)
         self.up_full = nn.Sequential(*full())
         self.head = nn.Sequential(ChannelNorm(shape.width), Conv(shape.width, outputs, 1))
 
@@ -187,10 +84,9 @@ class Pyramid(nn.Module):
         """Return the outputs."""
         x = self.down_full(self.stem(x))
         middle = self.down_middle(self.to_middle(x))
-        bottom = self.deep(self.to_bottom(nn.functional.gelu(middle)))
-        middle = self.up_middle(middle + self.from_bottom(bottom))
-        x = self.up_full(x + self.from_middle(nn.functional.gelu(middle)))
-        return self.head(x)
+        bottom = self.deep(self.to_bottom(gelu(middle)))
+        middle = gelu(self.up_middle(middle + self.from_bottom(bottom)))
+        return self.head(self.up_full(x + self.from_middle(middle)))
 
 
 class Encoder(Pyramid):

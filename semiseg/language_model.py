@@ -22,8 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .encoder import CHANNELS, SHAPES, STRIDE, Block, ChannelNorm, Exchange, Shape, reverse_complement
+from .encoder import CHANNELS, SHAPES, STRIDE, Shape, reverse_complement
 from .errors import SemisegError
+from .layers import Block, ChannelNorm, Exchange
 
 CONTEXT = 4096  # bases that a model sees at once, where it can
 GRAIN = 4 * STRIDE  # contexts are multiples of it, so that quarters of them are whole strides

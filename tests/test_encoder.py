@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn.functional import pad
 from torch.utils.flop_counter import FlopCounterMode
 
 from semiseg.encoder import (
@@ -15,6 +16,8 @@ from semiseg.encoder import (
     multiplications,
     reverse_complement,
 )  # fmt: skip
+from semiseg.kernels.cpu.norm import WORTH
+from semiseg.layers import ChannelNorm
 
 SMALL = Shape(6, 8, 3, (1, 3), (1, 2))
 LARGEST = 6 << 20  # bytes of a model
@@ -116,3 +119,22 @@ def test_the_layout_of_a_cpu_changes_nothing(shape):
     both = torch.rand(4, 5, 320)
     images = both[:, :, None].contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(encoder.through(images).squeeze(2), encoder.through(both), atol=1e-4, rtol=1e-4)
+    with torch.no_grad():
+        torch.testing.assert_close(encoder.through(images).squeeze(2), encoder.through(both), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("margin", [0, 3])
+@torch.no_grad()
+def test_rows_normalised_on_a_cpu(margin: int) -> None:
+    layer = ChannelNorm(24)
+    layer.norm.weight.uniform_(0.5, 2)
+    layer.norm.bias.uniform_(-1, 1)
+    images = (3 + torch.randn(2, 24, 1, 2 * WORTH // 24)).contiguous(memory_format=torch.channels_last)
+    expected = pad(layer.norm(images.movedim(1, -1)).movedim(-1, 1), (margin, margin))
+    before = torch.get_num_threads()
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        try:
+            torch.testing.assert_close(layer.between_margins(images, margin), expected, atol=1e-5, rtol=1e-5)
+        finally:
+            torch.set_num_threads(before)
