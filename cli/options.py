@@ -70,7 +70,11 @@ regions = several(
 running = several(
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option(
-        "--batch", type=Batch(), default="auto", show_default=True, metavar="auto|N",
+        "--batch",
+        type=Batch(),
+        default="auto",
+        show_default=True,
+        metavar="auto|N",
         help="Bases that a GPU decodes at once; auto: as many as it has free memory for.",
     ),
     click.option("--threads", type=click.IntRange(1), help="By default as many as there are cores."),
@@ -124,15 +128,11 @@ def chosen_device(device: str, threads: int | None) -> "torch.device":
     """Return the device, and have that many threads work."""
     import torch
 
-    from semiseg import SemisegError
     from semiseg.devices import choose
 
     if threads is not None:
         torch.set_num_threads(threads)
-    try:
-        return choose(device)
-    except SemisegError as error:
-        raise click.UsageError(str(error)) from None
+    return choose(device)
 
 
 def run(asked: "Asked", work: Command, quiet: bool, as_json: bool) -> None:

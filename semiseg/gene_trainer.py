@@ -38,13 +38,22 @@ class Genes:
         """Return F1 by level on the first bases of the validation sequences."""
         return figures(score(*called(model, self.corpus, device, most, posteriors=False)))
 
-    def save(self, output: Path, model: GeneModel, about: dict[str, Any]) -> None:
-        """Write a finder."""
-        finder.save(output, finder.Finder(model, None, about))
-
-    def finish(self, output: Path, device: torch.device | str) -> dict[str, Any]:
-        """Calibrate the best model on all validation sequences, note its figures, and write it again."""
-        return finish(self.corpus, output, device) if self.corpus.validation else {}
+    def finish(
+        self, output: Path, model: GeneModel, about: dict[str, Any], device: torch.device | str
+    ) -> dict[str, Any]:
+        """Calibrate the best model on all validation sequences, note its figures, and write it."""
+        truth, calls = called(model, self.corpus, device)
+        scores = score(truth, calls)
+        belief, right = beliefs(truth, calls)
+        fitted = calibration.fit(belief, right) if len(belief) >= calibration.LEAST else None
+        known = figures(scores)
+        if scores.reliability is not None:
+            known["ece_uncalibrated"] = scores.reliability.ece
+        if len(belief) >= 2 * calibration.LEAST:
+            known["ece"] = measure(calibration.across(belief, right), right, len(belief)).ece
+        about = {**about, "validation": known}
+        finder.save(output, finder.Finder(model, fitted, about))
+        return about
 
 
 def figures(scores: Scores) -> dict[str, float]:
@@ -68,24 +77,6 @@ def called(
         bases = None if bases is None else bases - n
     model.train()
     return truth, calls
-
-
-def finish(corpus: Corpus, output: Path, device: torch.device | str) -> dict[str, Any]:
-    """Calibrate the best model on all validation sequences, note its figures, and write it again."""
-    best = finder.load(output)
-    best.model.to(device)
-    truth, calls = called(best.model, corpus, device)
-    before = score(truth, calls)
-    belief, right = beliefs(truth, calls)
-    fitted = calibration.fit(belief, right) if len(belief) >= calibration.LEAST else None
-    known = figures(before)
-    if before.reliability is not None:
-        known["ece_uncalibrated"] = before.reliability.ece
-    if len(belief) >= 2 * calibration.LEAST:
-        known["ece"] = measure(calibration.across(belief, right), right, len(belief)).ece
-    about = {**best.about, "validation": known}
-    finder.save(output, finder.Finder(best.model.cpu(), fitted, about))
-    return about
 
 
 def from_files(

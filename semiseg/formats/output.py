@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..errors import SemisegError
+from ..interruption import resumable
 from .bgzip import COMPRESSED, is_compressed
 from .draft import Draft
 from .packages import needed
@@ -52,7 +53,8 @@ def writing(path: Path | None, index: Kind | None = None, resume: str | None = N
     if resume is not None:
         kept = Resumable(path, resume)
         try:
-            yield kept
+            with resumable(lambda: kept.last(resume) > (0, 0)):
+                yield kept
             kept.close()
         finally:
             with suppress(OSError):
