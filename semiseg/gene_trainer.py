@@ -11,6 +11,7 @@ from .corpus import Corpus, covered, gather, laws
 from .decode import decode
 from .distributed import rank
 from .errors import SemisegError
+from .formats.places import check_file
 from .gene_model import Config, GeneModel
 from .gene_windows import Batch, draw
 from .genes import Gene
@@ -94,6 +95,9 @@ def from_files(
 ) -> dict[str, Any]:
     """Train on a genome and its annotation; `start` is a trained model, by name or file, to begin with."""
     first = rank() == 0
+    if first:
+        check_file(output)
+    there = None if start is None else finder.load(bundled.find(start, "--from")).model
     rules = grammar(plan.labels)
     corpus = gather(genome, annotation, rules, validation)
     if first:
@@ -107,8 +111,8 @@ def from_files(
     begin = {name: law._replace(family=plan.family, shape={} if plan.family != "lognormal" else law.shape)
              for name, law in laws(corpus, rules, plan.longest).items()}  # fmt: skip
     model = GeneModel(Config(plan.labels, plan.shape, plan.soft_masking, begin, plan.backbone))
-    if start is not None:
-        take_over(model, start)
+    if there is not None:
+        take_over(model, there, f"--from {start}")
     about = {
         "genome": genome.name,
         "validated_on": [contig.name for contig, _ in corpus.validation],
@@ -122,12 +126,11 @@ def from_files(
     )  # fmt: skip
 
 
-def take_over(model: GeneModel, start: str) -> None:
+def take_over(model: GeneModel, there: GeneModel, source: str) -> None:
     """Begin with what another model sees; how long segments are stays as this one's annotation has it."""
-    there = finder.load(bundled.find(start)).model
     for field in ("labels", "shape", "soft_masking", "backbone_hash"):
         own, other = getattr(model.config, field), getattr(there.config, field)
         if own != other:
-            raise SemisegError(f"--from {start}: its {field} is {other!r}, the recipe's {own!r}; make them agree")
+            raise SemisegError(f"{source}: its {field} is {other!r}, the recipe's {own!r}; make them agree")
     model.encoder.load_state_dict(there.encoder.state_dict())
     model.change.data.copy_(there.change.data)

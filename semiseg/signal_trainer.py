@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from . import calibration, segmenter
 from .distributed import rank
 from .errors import SemisegError
+from .formats.places import check_file
 from .formats.segments import COLOURS
 from .intervals import SIDES, Agreement, Segment, compare
 from .kernels import viterbi
@@ -152,6 +153,8 @@ def from_files(
 ) -> dict[str, Any]:
     """Train on recordings and the BED of their labels; `rate` is that of recordings whose files say none."""
     first = rank() == 0
+    if first:
+        check_file(output)
     corpus = gather(recordings, labels, validation, rate)
     wanted = plan.rate or None
     if wanted is not None and any(lead.rate is None for lead in (*corpus.training, *corpus.validation)):

@@ -146,14 +146,14 @@ def test_a_shell_completes_models(monkeypatch: pytest.MonkeyPatch) -> None:
         ["decode", "in.fa", "-o", "in.fa"], ["posteriors", "in.fa", "-o", "./in.fa"], ["fit", "in.fa", "-o", "in.fa"],
         ["train", "in.fa", "labels.gff3", "-o", "labels.gff3"],
         ["decode", "in.fa", "--model", "m.safetensors", "-o", "m.safetensors"],
-        ["evaluate", "in.fa", "labels.gff3", "--plot", "in.fa"], ["decode", "in.fa", "--log-file", "in.fa"],
+        ["evaluate", "in.png", "labels.gff3", "--plot", "in.png"], ["decode", "in.fa", "--log-file", "in.fa"],
     ],
 )  # fmt: skip
 def test_what_is_read_is_not_written(
     args: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("in.fa", "labels.gff3", "m.safetensors"):
+    for name in ("in.fa", "in.png", "labels.gff3", "m.safetensors"):
         Path(name).write_text("kept")
     assert console.run(group, args) == 2
     assert f"{Path(args[-1])} is read: give what is written another name" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import SemisegError, show_names
-from ..genes import Gene, Transcript, coding_length
+from ..genes import Exon, Gene, Transcript, coding_length
 from .files import describe, read_lines
 from .genbank import read_genbank
 from .gff_input import read_gff
@@ -131,7 +131,8 @@ def set_apart(
 ) -> tuple[list[Gene], list[tuple[str, int, int]], int]:
     """Usable genes that overlap no other, stretches that hold all the others, and how many usable ones are in those."""
     places = {name: place for place, name in enumerate(contigs)}
-    inside, strays = [], []
+    inside: list[Gene] = []
+    strays: list[Gene] = []
     for gene in unusable:
         (inside if gene.exons[-1].end <= contigs[gene.contig] else strays).append(gene)
     candidates = [(gene, True) for gene in usable] + [(gene, False) for gene in inside]
@@ -164,6 +165,22 @@ def up_to_the_next(
             out.append((contig, low, high))
             taken.insert(i, out[-1])
     return out
+
+
+def count_crowded(transcripts: Iterable[Transcript]) -> tuple[int, int]:
+    """How many transcripts there are beyond one a gene, and how many genes overlap others."""
+    loci: dict[tuple[str, str, str], list[Gene]] = {}
+    for gene, gene_id in transcripts:
+        loci.setdefault((gene.contig, gene.strand, gene_id), []).append(gene)
+    spans = [
+        isoforms[0]._replace(
+            exons=(Exon(min(x.exons[0].start for x in isoforms), max(x.exons[-1].end for x in isoforms)),)
+        )
+        for isoforms in loci.values()
+    ]
+    spans.sort(key=lambda gene: (gene.contig, gene.exons[0].start))
+    sizes = [len(cluster) for cluster in clusters((gene, True) for gene in spans)]
+    return sum(len(x) - 1 for x in loci.values()), sum(size for size in sizes if size > 1)
 
 
 def clusters(candidates: Iterable[tuple[Gene, bool]]) -> Iterator[list[tuple[Gene, bool]]]:
