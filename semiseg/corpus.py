@@ -40,7 +40,7 @@ def gather(genome: Path, annotation: Path, grammar: Grammar, validation: Sequenc
     """Return a genome's contigs with labels; those named for validation, or regions of them, are not learnt from."""
     contigs = {contig.name: contig for contig in read_fasta(genome)}
     notes: list[str] = []
-    regions = [parse(text, contigs, notes.append) for text in validation or set_aside(contigs)]
+    regions = [parse(text, contigs, say=notes.append) for text in validation or set_aside(contigs)]
     chosen = select(read_annotation(annotation), {name: len(c.sequence) for name, c in contigs.items()})
     parts = cut(contigs, chosen, regions)
     problems: Counter[str] = Counter()

@@ -34,9 +34,11 @@ class Part(NamedTuple):
     aside: bool  # to validate on
 
 
-def parse(text: str, contigs: Mapping[str, Contig], say: Callable[[str], None]) -> Region:
+def parse(
+    text: str, contigs: Mapping[str, Contig], option: str = "--val", say: Callable[[str], None] = lambda text: None
+) -> Region:
     """Return the region of contigs that are in memory."""
-    return region(text, {name: len(contig.sequence) for name, contig in contigs.items()}, "--val", say)
+    return region(text, {name: len(contig.sequence) for name, contig in contigs.items()}, option, say)
 
 
 def region(

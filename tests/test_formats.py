@@ -418,6 +418,22 @@ def test_another_format_is_refused(data: bytes, tmp_path: Path) -> None:
     one_line(error)
 
 
+@pytest.mark.parametrize("read", [lambda path: list(read_fasta(path)), read_annotation])
+@pytest.mark.parametrize("name", ["x.gz", "x.BGZ"])
+def test_what_is_named_gzip_and_is_noise_is_refused(read: Callable[[Path], object], name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(bytes(range(128, 228)))
+    with pytest.raises(SemisegError, match="named as gzip, but what is in it is neither gzip nor text") as error:
+        read(path)
+    one_line(error)
+
+
+def test_plain_text_may_be_named_gzip(tmp_path: Path) -> None:
+    path = tmp_path / "x.gz"
+    path.write_text(f">{'é' * 50}\nACGT\n")
+    assert [contig.name for contig in read_fasta(path)] == ["é" * 50]
+
+
 def test_a_cut_off_annotation_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SemisegError, match="the file is cut off"):
         read_annotation(put(tmp_path, zipped(GFF3.encode())[:-20]))
