@@ -28,8 +28,11 @@ def command(names: tuple[str, ...], quick: bool, into: Path | None) -> None:
     gpu_memory, gpu_scaling, gpu_decode. Answers are checked first, and nothing is timed when one is wrong.
     """
     from semiseg.bench import run
+    from semiseg.formats.places import check_folder
 
     chosen = run.choose(names)
+    if into is not None:
+        check_folder(into)
     click.echo(f"all answers right after {run.gate(chosen):.0f} s", err=True)
     failed = []
 

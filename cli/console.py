@@ -1,6 +1,7 @@
 """How commands speak to the terminal: results on stdout, errors as one line on stderr, exit statuses."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -8,31 +9,54 @@ import click
 
 from semiseg.errors import SemisegError, UsageError
 
+STOPPED = 128  # exit statuses above it: by a signal
+
 
 def run(command: click.Command, args: Sequence[str] | None = None) -> int:
-    """Exit status of a command: 0 done, 1 bad input or a closed pipe, 2 wrong usage, 130 interrupted."""
+    """Exit status of a command: 0 done, 1 bad input or a closed pipe, 2 wrong usage, 128 + n stopped by signal n."""
     try:
         status = command.main(args, prog_name="semiseg", standalone_mode=False)
         sys.stdout.flush()  # click deals with a pipe that closes earlier
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
-    except click.Abort:
-        return 130
+    except click.ClickException as error:
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+        tell(f"{error.format_message().rstrip('.')}{where and f' ({where} --help)'}")
+        return error.exit_code
+    except click.Abort as error:
+        return interrupted(STOPPED + signal.SIGINT, error.__cause__)
+    except SystemExit as stop:
+        if not isinstance(stop.code, int) or stop.code <= STOPPED:
+            raise
+        return interrupted(stop.code, stop)
     except BrokenPipeError:
         silence()
         return 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"semiseg: {where}cannot write: {error.strerror}", err=True)
+        tell(f"{where}cannot write: {error.strerror}")
         silence()
         return 1
     except (SemisegError, ValueError) as error:
         if not is_users(error):
             raise
-        click.echo(f"semiseg: {' '.join(str(error).split())}", err=True)
+        tell(str(error))
         return 2 if isinstance(error, UsageError) else 1
     return status if isinstance(status, int) else 0
+
+
+def tell(text: str) -> None:
+    """Write an error to stderr, in one line whatever it holds."""
+    click.echo(f"semiseg: {' '.join(text.split())}", err=True)
+
+
+def interrupted(status: int, stop: BaseException | None) -> int:
+    """Say that the command was told to stop, and what was noted with that; return the exit status."""
+    if sys.stderr.isatty():
+        click.echo(err=True)  # behind the ^C that stands there
+    tell("; ".join(["interrupted", *getattr(stop, "__notes__", [])]))
+    return status
 
 
 def silence() -> None:

@@ -30,7 +30,7 @@ FORMS = ("bed", "bed9", "gff3", "csv", "wfdb")
     help="Rows: exon, intron, or kinds of exons: single, initial, internal, terminal; or labels of a model of signals.",
 )
 @click.option("--unit", type=click.Choice(["s"]), help="Write seconds and not samples.")
-@click.option("--min-confidence", "least", type=click.FloatRange(0, 1), default=0.0, help="Leave out the less sure.")
+@click.option("--min-confidence", "least", type=options.Number(0, 1), default=0.0, help="Leave out the less sure.")
 @click.option("--resume", is_flag=True, help="Go on where a run with --resume into the same OUTPUT was killed.")
 @options.decoding
 def command(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from . import options
 from .keeping import Keeping
 
 CLOSE = 3  # bases that a boundary of a gene may be off by
@@ -17,12 +18,19 @@ CLOSE = 3  # bases that a boundary of a gene may be off by
     help="What is compared: coding genes, named segments of signals, or where series change.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Draw reliability and precision-recall of genes here.")
 @click.option(
-    "--tolerance", "tolerances", type=click.FloatRange(min=0), multiple=True,
+    "--plot", type=click.Path(path_type=Path), callback=options.drawable(),
+    help="Draw reliability and precision-recall of genes into this .png, .pdf or .svg.",
+)  # fmt: skip
+@click.option(
+    "-r", "--region", "regions", multiple=True, metavar="NAME[:FROM-TO]",
+    help="Only genes that lie here, if in part: from 1, both ends included; may be given several times.",
+)  # fmt: skip
+@click.option(
+    "--tolerance", "tolerances", type=options.Number(0), multiple=True,
     help="What a boundary may be off by: bases (3), milliseconds with --rate (150, 40), or part of a series (0.01).",
 )  # fmt: skip
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Samples a second that intervals are in.")
+@click.option("--rate", type=options.Number(0, min_open=True), help="Samples a second that intervals are in.")
 @click.option("--dir", "folder", type=click.Path(path_type=Path), help="Folder of series, by default TRUTH's.")
 def command(
     calls: Path,
@@ -30,6 +38,7 @@ def command(
     kind: str,
     as_json: bool,
     plot: Path | None,
+    regions: tuple[str, ...],
     tolerances: tuple[float, ...],
     rate: float | None,
     folder: Path | None,
@@ -38,7 +47,8 @@ def command(
 
     Genes: CALLS and TRUTH are GFF3, GTF or GenBank files, plain or compressed, or - for stdin. Coding exons are
     compared: bases on each strand, exons, introns, whole genes, and boundaries within a tolerance. Column 6 of CALLS
-    is taken as the exon's posterior where it is a number from 0 to 1.
+    is taken as the exon's posterior where it is a number from 0 to 1. Every isoform counts, and so do genes that
+    overlap: `semiseg train` learns from one a gene, and from none that overlap.
 
     Intervals: CALLS and TRUTH are BED. Onsets and offsets of every name within tolerances, and intervals that overlap
     by half of their union, between the first and the last true segment of a sequence; the posteriors of ends that
@@ -52,6 +62,8 @@ def command(
 
     if kind != "genes" and plot is not None:
         raise click.BadParameter("is drawn of genes only", param_hint="--plot")
+    if kind != "genes" and regions:
+        raise click.BadParameter("is for genes only", param_hint="--region")
     if kind != "changepoints" and folder is not None:
         raise click.BadParameter("is for change points only", param_hint="--dir")
     if kind == "intervals":
@@ -64,4 +76,4 @@ def command(
         return
     if rate is not None or len(tolerances) > 1 or any(x != int(x) for x in tolerances):
         raise click.BadParameter("genes have one tolerance, in whole bases, and no rate", param_hint="--tolerance")
-    evaluate_genes.show(calls, truth, as_json, plot, int(tolerances[0]) if tolerances else CLOSE)
+    evaluate_genes.show(calls, truth, as_json, plot, int(tolerances[0]) if tolerances else CLOSE, regions)

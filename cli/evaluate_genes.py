@@ -1,6 +1,7 @@
 """Tables of `semiseg evaluate --kind genes`."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,13 @@ TOTALS = ("exons_with_posterior", "ece", "brier")
 BINS = ("posterior_from", "posterior_to", "exons", "mean_posterior", "right")
 
 
-def show(calls: Path, truth: Path, as_json: bool, plot: Path | None, tolerance: int) -> None:
+def show(calls: Path, truth: Path, as_json: bool, plot: Path | None, tolerance: int, regions: Sequence[str]) -> None:
     """Score genes and write the figures."""
+    from semiseg.formats.places import check_file
     from semiseg.metrics import as_dict, score_files
 
-    scores = score_files(truth, calls, tolerance)
+    check_file(plot)
+    scores = score_files(truth, calls, tolerance, regions)
     if plot is not None:
         from semiseg.plots import plot_scores
 

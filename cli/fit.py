@@ -32,7 +32,9 @@ DURATIONS = "Laws of durations: geometric, free, lognormal, gamma, negative-bino
 @click.option("--criterion", type=click.Choice(["bic", "held-out"]), default="bic", show_default=True)
 @click.option("--restarts", type=click.IntRange(1), default=4, show_default=True, help="Starts; the likeliest goes on.")
 @click.option("--passes", type=click.IntRange(1), default=100, show_default=True, help="Over all data, at most.")
-@click.option("--tolerance", type=float, default=1e-4, show_default=True, help="Nats a position a pass must gain.")
+@click.option(
+    "--tolerance", type=options.Number(), default=1e-4, show_default=True, help="Nats a position a pass must gain."
+)
 @click.option("--sharpen", type=click.IntRange(0), help="Steps for cheaper best paths; by default 2 for marks, else 0.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--resume", is_flag=True, help="Go on from OUTPUT.checkpoint where it is there.")

@@ -11,7 +11,6 @@ from semiseg import __version__
 
 from . import console
 
-STOPPED = 128  # exit statuses above it: by a signal
 COMMANDS = ("bench", "decode", "demo", "evaluate", "fit", "models", "plot", "posteriors", "tracks", "train")
 
 
@@ -35,13 +34,12 @@ def group() -> None:
 
 
 def main() -> None:
-    """Exit with the status of the command line; told to end, it takes back what is half written."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(STOPPED + number))
-    try:
-        status = console.run(group)
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else 1
-    if status > STOPPED:  # all is tidied up: threads are not waited for, a window of a large model takes seconds
+    """Exit with the status of the command line; told to stop, it takes back what is half written."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and shells have it of what they put aside
+            signal.signal(number, lambda number, frame: sys.exit(console.STOPPED + number))
+    status = console.run(group)
+    if status > console.STOPPED:  # all is tidied up, and a thread may need seconds for a window of a large model
         os._exit(status)
     sys.exit(status)
 

@@ -1,6 +1,7 @@
 """Options that decoding commands share, and what they do with them."""
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -24,6 +25,32 @@ Command = Callable[..., Any]
 def several(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Return decorators as one, in the order of the help."""
     return lambda command: reduce(lambda inner, one: one(inner), reversed(decorators), command)
+
+
+class Number(click.FloatRange):
+    """A finite number of a range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number; it says so where it is none."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"expected a finite number, got {value!r}", param, ctx)
+        return number
+
+
+def drawable(*endings: str) -> Callable[[click.Context, click.Parameter, Path | None], Path | None]:
+    """Return what refuses names that end neither as pictures do, nor so."""
+
+    def checked(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+        from semiseg.plots import FORMATS
+
+        if path is not None and path.suffix[1:].lower() not in (*FORMATS, *endings):
+            raise click.BadParameter(
+                f"expected a name that ends in .{', .'.join((*FORMATS, *endings))}, got {path.name}"
+            )
+        return path
+
+    return checked
 
 
 class Batch(click.ParamType):
@@ -55,7 +82,7 @@ model = click.option(
 )  # fmt: skip
 reading = several(
     click.option("--dataset", metavar="NAME", help="Of an HDF5 file that is no track store."),
-    click.option("--rate", type=click.FloatRange(0, min_open=True), help="Samples a second, where the file has none."),
+    click.option("--rate", type=Number(0, min_open=True), help="Samples a second, where the file has none."),
     click.option("--channels", metavar="NAME,...", help="Tracks or channels to read, instead of all."),
 )
 data = several(click.argument("input", type=click.Path(path_type=Path, allow_dash=True)), model, reading)
@@ -128,15 +155,11 @@ def chosen_device(device: str, threads: int | None) -> "torch.device":
     """Return the device, and have that many threads work."""
     import torch
 
-    from semiseg import SemisegError
     from semiseg.devices import choose
 
     if threads is not None:
         torch.set_num_threads(threads)
-    try:
-        return choose(device)
-    except SemisegError as error:
-        raise click.UsageError(str(error)) from None
+    return choose(device)
 
 
 def run(asked: "Asked", work: Command, quiet: bool, as_json: bool) -> None:

@@ -13,20 +13,11 @@ if TYPE_CHECKING:
     from semiseg.asked import Asked
 
 
-def drawable(context: click.Context, option: click.Parameter, path: Path) -> Path:
-    """Return the path if its ending is that of a picture or a page."""
-    from semiseg.plots import FORMATS
-
-    if path.suffix[1:].lower() not in (*FORMATS, "html"):
-        raise click.BadParameter(f"expected a name that ends in .{', .'.join(FORMATS)}, got {path.name}")
-    return path
-
-
 @click.command(cls=Keeping)
 @click.argument("input", metavar="[GENOME]", default="-", type=click.Path(path_type=Path, allow_dash=True))
 @options.model
 @click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), callback=drawable,
+    "-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), callback=options.drawable("html"),
     help="Draw into this file: .png, .pdf or .svg; of a model of states .html too.",
 )  # fmt: skip
 @options.decoding

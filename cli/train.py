@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from . import options
 from .keeping import Keeping
 
 
@@ -16,7 +17,9 @@ from .keeping import Keeping
 @click.option("--from", "start", metavar="NAME|FILE", help="Begin with a trained model instead of from nothing.")
 @click.option("--resume", is_flag=True, help="Go on from OUTPUT.checkpoint where it is there.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--rate", type=float, help="Samples a second of recordings whose files say none.")
+@click.option(
+    "--rate", type=options.Number(0, min_open=True), help="Samples a second of recordings whose files say none."
+)
 @click.option("--logs", type=click.Path(path_type=Path), help="A folder to write figures into, for TensorBoard.")
 def command(
     data: Path,

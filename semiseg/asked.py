@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import bundled, model_file
+from .formats.places import check_file, check_folder
+from .formats.tracks import form_of
 from .genome import Settings
 
 
@@ -47,5 +49,19 @@ def call(
     """Write what is asked for and return a summary; `report` gets positions done, and how many there are."""
     from . import calling, finder, signal_calling
 
+    check_places(asked)
     is_finder = model_file.read_kind(bundled.find(asked.model)) == finder.KIND
     return (calling if is_finder else signal_calling).call(asked, say, report)
+
+
+def check_places(asked: Asked) -> None:
+    """Refuse, before any work is done, what cannot be written."""
+    if asked.form == "wfdb" and asked.output is not None:
+        check_folder(asked.output)
+    else:
+        check_file(asked.output)
+    tracks = asked.posteriors
+    if tracks is not None and ((asked.track_form or form_of(tracks)) == "hdf5" or tracks.is_file()):
+        check_file(tracks)
+    elif tracks is not None:
+        check_folder(tracks)

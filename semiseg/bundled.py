@@ -32,7 +32,7 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}"))
 
 
-def find(model: str | Path) -> Path:
+def find(model: str | Path, option: str = "--model") -> Path:
     """Return the file of a model: a path, known by a separator or the files' ending, or else a name."""
     path = Path(model)
     if path.suffix == SUFFIX or path.name != str(model):
@@ -40,8 +40,12 @@ def find(model: str | Path) -> Path:
     if str(model) in names():
         return FOLDER / f"{model}{SUFFIX}"
     if not names():
-        raise SemisegError("--model: no model comes with this copy of semiseg: give a file that `semiseg train` wrote")
-    raise SemisegError(f"--model: no model named {model}; there are {', '.join(names())}; a file is given as ./{model}")
+        raise SemisegError(
+            f"{option}: no model comes with this copy of semiseg: give a file that `semiseg train` wrote"
+        )
+    raise SemisegError(
+        f"{option}: no model named {model}; there are {', '.join(names())}; a file is given as ./{model}"
+    )
 
 
 def listing() -> list[Listed]:

@@ -30,6 +30,7 @@ from .parts import Region, read_regions, region
 
 MARKED = 1 << 22  # bases of contigs between two marks
 FORMS = ("bed", "bed9", "gff3")
+ENDINGS = {".bed": "bed", ".gff3": "gff3", ".gff": "gff3"}
 MEANING = "score: posterior of exactly this exon, {}; start_ and end_ columns: of its ends, and 95 % credible intervals"
 
 
@@ -67,7 +68,7 @@ def call(
     """Write what is asked for and return a summary; `report` gets positions done, and how many there are."""
     asked = sensible(asked)
     with begun(asked, say) as (path, finder, census, sequences), ExitStack() as stack:
-        regions = chosen(asked, lambda: lengths_of(sequences, "a region needs"))
+        regions = chosen(asked, lambda: lengths_of(sequences, "a region needs"), say)
         settings = asked.settings._replace(tracks=asked.posteriors is not None, introns="intron" in asked.labels)
 
         def results(skip: int) -> Iterator[Result[Stretch]]:
@@ -104,7 +105,7 @@ def call(
 
 def sensible(asked: Asked) -> Asked:
     """Return what is asked of a genome, with what was left to be chosen; refuse what makes no sense there."""
-    form = asked.form or format_of(asked.output, "bed")
+    form = asked.form or format_of(asked.output, ENDINGS, "bed")
     labels = asked.labels or ("exon",)
     unknown = set(labels) - set(LABELS)
     if asked.reading != Reading() or asked.seconds:
@@ -118,14 +119,14 @@ def sensible(asked: Asked) -> Asked:
     return asked._replace(form=form, labels=labels)
 
 
-def chosen(asked: Asked, lengths_there: Callable[[], Mapping[str, int]]) -> list[Region]:
+def chosen(asked: Asked, lengths_there: Callable[[], Mapping[str, int]], say: Callable[[str], None]) -> list[Region]:
     """Return the regions asked for, in the file's order, those that overlap as one; none: everything."""
     if not asked.regions and asked.regions_bed is None:
         return []
     lengths = lengths_there()
-    given = [region(text, lengths, "--region") for text in asked.regions]
+    given = [region(text, lengths, "--region", say) for text in asked.regions]
     if asked.regions_bed is not None:
-        given += read_regions(asked.regions_bed, lengths)
+        given += read_regions(asked.regions_bed, lengths, say)
     order = {name: i for i, name in enumerate(lengths)}
     out: list[Region] = []
     for one in sorted(given, key=lambda r: (order[r.name], r.start, r.end)):

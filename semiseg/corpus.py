@@ -39,7 +39,8 @@ class Corpus(NamedTuple):
 def gather(genome: Path, annotation: Path, grammar: Grammar, validation: Sequence[str]) -> Corpus:
     """Return a genome's contigs with labels; those named for validation, or regions of them, are not learnt from."""
     contigs = {contig.name: contig for contig in read_fasta(genome)}
-    regions = [parse(text, contigs) for text in validation or set_aside(contigs)]
+    notes: list[str] = []
+    regions = [parse(text, contigs, say=notes.append) for text in validation or set_aside(contigs)]
     chosen = select(read_annotation(annotation), {name: len(c.sequence) for name, c in contigs.items()})
     parts = cut(contigs, chosen, regions)
     problems: Counter[str] = Counter()
@@ -54,7 +55,7 @@ def gather(genome: Path, annotation: Path, grammar: Grammar, validation: Sequenc
             lengths.setdefault(law, []).extend(found)
     if not any(len(strip.genes) for strip in strips):
         raise SemisegError(f"{annotation}: no gene to learn from outside of the validation sequences")
-    notes = [*chosen.notes, *(f"left out of the loss: {n} genes ({why})" for why, n in problems.most_common())]
+    notes += [*chosen.notes, *(f"left out of the loss: {n} genes ({why})" for why, n in problems.most_common())]
     depth = measured([part.contig for part in learnt], [gene for part in learnt for gene in part.genes])
     aside = [(part.contig, part.genes) for part in parts if part.aside]
     return Corpus(strips, aside, lengths, floor, depth, notes)

@@ -2,7 +2,7 @@
 
 import torch
 
-from .errors import SemisegError
+from .errors import SemisegError, UsageError
 
 
 def choose(name: str) -> torch.device:
@@ -14,7 +14,7 @@ def choose(name: str) -> torch.device:
     except RuntimeError:
         device = None
     if device is None or device.type not in ("cpu", "cuda"):
-        raise SemisegError(f"--device: expected auto, cpu, cuda or cuda:N, got {name!r}")
+        raise UsageError(f"--device: expected auto, cpu, cuda or cuda:N, got {name!r}")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise SemisegError(f"--device: {name} asked for, but this machine has no CUDA device: choose cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():

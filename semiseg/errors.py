@@ -1,5 +1,9 @@
 """The one family of errors that a user of the library or of the command line can cause."""
 
+from collections.abc import Iterable
+
+SHOWN = 5
+
 
 class SemisegError(Exception):
     """Something outside the program is wrong; the message is one line that says what was expected and what came."""
@@ -7,3 +11,9 @@ class SemisegError(Exception):
 
 class UsageError(SemisegError):
     """What was asked for makes no sense, whatever the data are."""
+
+
+def show_names(names: Iterable[str]) -> str:
+    """The first few names, for a message, and how many more there are."""
+    names = list(names)
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if names[SHOWN:] else "")

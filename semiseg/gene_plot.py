@@ -16,6 +16,7 @@ from .errors import SemisegError
 from .following import followed
 from .formats.bed import COLOURS
 from .formats.packages import needed
+from .formats.places import check_file
 from .formats.telling import told
 from .gene_tracks import track_names
 from .genes import Exon, Gene, kinds
@@ -57,8 +58,9 @@ def plot_region(
     """Draw the region that is asked for into the output, whose ending says the format, and return a summary."""
     needed("matplotlib", "a plot")
     assert asked.output is not None
+    check_file(asked.output)
     with begun(asked, say) as (model, finder, census, sequences):
-        region = only(chosen(asked, lambda: lengths_of(sequences, "a region needs")))
+        region = only(chosen(asked, lambda: lengths_of(sequences, "a region needs"), say))
         size = region.end - region.start
         settings = asked.settings._replace(tracks=True)
         results = decode_regions(sequences, [region], finder, settings, census, asked.raw)

@@ -11,6 +11,7 @@ from .corpus import Corpus, covered, gather, laws
 from .decode import decode
 from .distributed import rank
 from .errors import SemisegError
+from .formats.places import check_file
 from .gene_model import Config, GeneModel
 from .gene_windows import Batch, draw
 from .genes import Gene
@@ -38,13 +39,22 @@ class Genes:
         """Return F1 by level on the first bases of the validation sequences."""
         return figures(score(*called(model, self.corpus, device, most, posteriors=False)))
 
-    def save(self, output: Path, model: GeneModel, about: dict[str, Any]) -> None:
-        """Write a finder."""
-        finder.save(output, finder.Finder(model, None, about))
-
-    def finish(self, output: Path, device: torch.device | str) -> dict[str, Any]:
-        """Calibrate the best model on all validation sequences, note its figures, and write it again."""
-        return finish(self.corpus, output, device) if self.corpus.validation else {}
+    def finish(
+        self, output: Path, model: GeneModel, about: dict[str, Any], device: torch.device | str
+    ) -> dict[str, Any]:
+        """Calibrate the best model on all validation sequences, note its figures, and write it."""
+        truth, calls = called(model, self.corpus, device)
+        scores = score(truth, calls)
+        belief, right = beliefs(truth, calls)
+        fitted = calibration.fit(belief, right) if len(belief) >= calibration.LEAST else None
+        known = figures(scores)
+        if scores.reliability is not None:
+            known["ece_uncalibrated"] = scores.reliability.ece
+        if len(belief) >= 2 * calibration.LEAST:
+            known["ece"] = measure(calibration.across(belief, right), right, len(belief)).ece
+        about = {**about, "validation": known}
+        finder.save(output, finder.Finder(model, fitted, about))
+        return about
 
 
 def figures(scores: Scores) -> dict[str, float]:
@@ -70,24 +80,6 @@ def called(
     return truth, calls
 
 
-def finish(corpus: Corpus, output: Path, device: torch.device | str) -> dict[str, Any]:
-    """Calibrate the best model on all validation sequences, note its figures, and write it again."""
-    best = finder.load(output)
-    best.model.to(device)
-    truth, calls = called(best.model, corpus, device)
-    before = score(truth, calls)
-    belief, right = beliefs(truth, calls)
-    fitted = calibration.fit(belief, right) if len(belief) >= calibration.LEAST else None
-    known = figures(before)
-    if before.reliability is not None:
-        known["ece_uncalibrated"] = before.reliability.ece
-    if len(belief) >= 2 * calibration.LEAST:
-        known["ece"] = measure(calibration.across(belief, right), right, len(belief)).ece
-    about = {**best.about, "validation": known}
-    finder.save(output, finder.Finder(best.model.cpu(), fitted, about))
-    return about
-
-
 def from_files(
     genome: Path,
     annotation: Path,
@@ -103,6 +95,9 @@ def from_files(
 ) -> dict[str, Any]:
     """Train on a genome and its annotation; `start` is a trained model, by name or file, to begin with."""
     first = rank() == 0
+    if first:
+        check_file(output)
+    there = None if start is None else finder.load(bundled.find(start, "--from")).model
     rules = grammar(plan.labels)
     corpus = gather(genome, annotation, rules, validation)
     if first:
@@ -116,8 +111,8 @@ def from_files(
     begin = {name: law._replace(family=plan.family, shape={} if plan.family != "lognormal" else law.shape)
              for name, law in laws(corpus, rules, plan.longest).items()}  # fmt: skip
     model = GeneModel(Config(plan.labels, plan.shape, plan.soft_masking, begin, plan.backbone))
-    if start is not None:
-        take_over(model, start)
+    if there is not None:
+        take_over(model, there, f"--from {start}")
     about = {
         "genome": genome.name,
         "validated_on": [contig.name for contig, _ in corpus.validation],
@@ -131,12 +126,11 @@ def from_files(
     )  # fmt: skip
 
 
-def take_over(model: GeneModel, start: str) -> None:
+def take_over(model: GeneModel, there: GeneModel, source: str) -> None:
     """Begin with what another model sees; how long segments are stays as this one's annotation has it."""
-    there = finder.load(bundled.find(start)).model
     for field in ("labels", "shape", "soft_masking", "backbone_hash"):
         own, other = getattr(model.config, field), getattr(there.config, field)
         if own != other:
-            raise SemisegError(f"--from {start}: its {field} is {other!r}, the recipe's {own!r}; make them agree")
+            raise SemisegError(f"{source}: its {field} is {other!r}, the recipe's {own!r}; make them agree")
     model.encoder.load_state_dict(there.encoder.state_dict())
     model.change.data.copy_(there.change.data)

@@ -31,6 +31,7 @@ class Checkpoint:
 
     def __init__(self, path: Path | None, what: Any):
         self.path, self.what = path, json.loads(json.dumps(what))
+        self.is_kept = False  # this fit can be gone on with
 
     def save(self, standing: Standing) -> None:
         """Write the file anew."""
@@ -42,6 +43,7 @@ class Checkpoint:
             if statistics is not None:
                 tensors |= {f"counts.{group}.{name}": x for name, x in flat(statistics).items()}
         model_file.save(self.path, model_file.Stored(KIND, config, {}, tensors))
+        self.is_kept = True
 
     def load(self) -> Standing:
         """Return what the file holds; nothing has been done where there is none."""
@@ -58,6 +60,7 @@ class Checkpoint:
                 counts.total = statistics
             else:
                 counts.seen[int(group)] = statistics
+        self.is_kept = True
         candidates, states, passes = (stored.config[name] for name in ("candidates", "states", "passes"))
         return Standing([tuple(x) for x in candidates], states, inner(stored.tensors, "model."), passes, counts)
 

@@ -11,6 +11,7 @@ from . import __version__, hsmm_model
 from .asked import Asked, Reading, call
 from .emissions import guess
 from .errors import SemisegError
+from .formats.places import check_file
 from .formats.source import open_source
 from .genome import Settings as Decoding
 from .hsmm_fit import Progress, Settings, fit
@@ -48,8 +49,7 @@ def fitted(
 
     Until the model stands under its name, OUTPUT.checkpoint does beside it; without an output the model is not kept.
     """
-    if output is not None:
-        check_place(output)
+    check_file(output)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "states.safetensors" if output is None else output
         checkpoint = None if output is None else output.with_name(f"{output.name}.checkpoint")
@@ -57,14 +57,6 @@ def fitted(
         if calls:
             call(Asked(paths[0], str(path.absolute()), Decoding(torch.device("cpu")), reading=reading, command=command))
     return about
-
-
-def check_place(output: Path) -> None:
-    """Refuse, before the work is done, what no file can be written to."""
-    if output.is_dir():
-        raise SemisegError(f"cannot write {output}: it is a folder: give the name of a file")
-    if not output.parent.is_dir():
-        raise SemisegError(f"cannot write {output}: there is no folder {output.parent}: make it first")
 
 
 def from_files(

@@ -25,6 +25,7 @@ from .hsmm_checkpoint import Checkpoint, Standing
 from .hsmm_durations import make
 from .hsmm_em import Counts, Group, Reader, Stretch, grouped, log_likelihood, passed, sharpened, stretches
 from .hsmm_start import WIDTHS, begin
+from .interruption import resumable
 from .signals import Source
 from .survey import Survey, look
 
@@ -107,9 +108,10 @@ def fit(
     file = Checkpoint(checkpoint, (name, options, settings._asdict(), survey.as_json()))
     standing = file.load() if resume else Standing()
     run = Run(kind, read, data, settings, standing, file, report)
-    if not standing.passes:
-        run.choose()
-    model, nats = run.finish()
+    with resumable(lambda: file.is_kept):
+        if not standing.passes:
+            run.choose()
+        model, nats = run.finish()
     return Fitted(model, survey, nats, data.positions, tuple(standing.candidates))
 
 

@@ -12,6 +12,7 @@ from . import bundled, hsmm_model
 from .asked import Asked
 from .durations import tabulate
 from .formats.packages import needed
+from .formats.places import check_file
 from .gene_plot import UNDATED, save
 from .hsmm_model import StatesModel
 from .model_file import replace
@@ -33,6 +34,7 @@ def plot_states(
     """Draw a model into the output: a picture, or a page that needs no other file, as its ending says."""
     needed("matplotlib", "a plot")
     assert asked.output is not None
+    check_file(asked.output)
     path = bundled.find(asked.model)
     model = hsmm_model.load(path)
     figure = draw(model, path.stem)

@@ -14,14 +14,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import SemisegError
-from .formats.annotation import read_annotation
+from .errors import SemisegError, show_names
+from .formats.annotation import Annotation, count_crowded, read_annotation
 from .formats.files import describe
-from .genes import Gene
+from .genes import Gene, Transcript
+from .parts import region
 from .reliability import Reliability, measure
 
 ROUNDING = 1e-9  # by which a posterior may lie above 1
 NO_POSTERIORS = "the calls have scores outside 0 to 1, which are no posteriors: their reliability is left out"
+ANY = 1 << 62  # bases of a contig, of which an annotation does not say how many there are
 NAMES = 3  # contigs that an error names
 
 
@@ -67,13 +69,17 @@ class Scores(NamedTuple):
     notes: tuple[str, ...] = ()  # one sentence each, for the user
 
 
-def score_files(truth: str | Path, calls: str | Path, tolerance: int = 3) -> Scores:
-    """Scores of one annotation file against another; '-' is stdin."""
+def score_files(truth: str | Path, calls: str | Path, tolerance: int = 3, regions: Sequence[str] = ()) -> Scores:
+    """Scores of one annotation file against another, or of what lies in regions, if in part; '-' is stdin."""
     if str(truth) == str(calls) == "-":
         raise SemisegError("calls and truth cannot both come from stdin: name a file for one of them")
     true, called = read_annotation(truth), read_annotation(calls)
     if not true.transcripts:
         raise SemisegError(f"{describe(truth)}: found no CDS to compare with; expected the true genes")
+    if regions:
+        true, called = within([true, called], regions)
+        if not true.transcripts:
+            raise SemisegError(f"--region: {describe(truth)} has no CDS in {', '.join(regions)}")
     contigs, true_contigs = (
         {transcript.gene.contig for transcript in annotation.transcripts} for annotation in (called, true)
     )
@@ -87,8 +93,50 @@ def score_files(truth: str | Path, calls: str | Path, tolerance: int = 3) -> Sco
         [transcript.gene for transcript in called.transcripts],
         tolerance,
     )
-    found = [f"{describe(path)}: {note}" for path, read in ((truth, true), (calls, called)) for note in read.notes]
-    return scores._replace(notes=(*found, *scores.notes))
+    found = [
+        f"{describe(path)}: {note}"
+        for path, read in ((truth, true), (calls, called))
+        for note in (*read.notes, *several(read.transcripts))
+    ]
+    return scores._replace(notes=(*found, *one_sided(true_contigs, contigs), *scores.notes))
+
+
+def within(annotations: Sequence[Annotation], regions: Sequence[str]) -> list[Annotation]:
+    """Annotations with the transcripts that lie in regions, if in part."""
+    contigs = {transcript.gene.contig: ANY for annotation in annotations for transcript in annotation.transcripts}
+    asked = [region(text, contigs, "--region") for text in regions]
+
+    def lies_in_one(gene: Gene) -> bool:
+        low, high = gene.exons[0].start, gene.exons[-1].end
+        return any(gene.contig == name and low < end and start < high for name, start, end in asked)
+
+    return [
+        annotation._replace(transcripts=[x for x in annotation.transcripts if lies_in_one(x.gene)])
+        for annotation in annotations
+    ]
+
+
+def several(transcripts: Sequence[Transcript]) -> Iterator[str]:
+    """Sentences on what is compared here and not learnt from."""
+    isoforms, overlapping = count_crowded(transcripts)
+    if isoforms:
+        yield f"{isoforms} further isoform(s) of genes: each counts as a structure of its own"
+    if overlapping:
+        yield f"{overlapping} gene(s) that overlap others: they count as all do"
+
+
+def one_sided(true: Set[str], called: Set[str]) -> Iterator[str]:
+    """A sentence on contigs that only one side has, where both have any."""
+    lost = [
+        f"{show_names(sorted(some))} {what}"
+        for some, what in (
+            (called - true if called else set(), "without true genes: all calls there count as wrong"),
+            (true - called if called else set(), "without calls: all genes there count as missed"),
+        )
+        if some
+    ]
+    if lost:
+        yield f"{'; '.join(lost)} (--region compares a part)"
 
 
 def name_some(contigs: set[str]) -> str:

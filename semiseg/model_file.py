@@ -62,6 +62,9 @@ def load(path: Path) -> Stored:
     """Return what a file holds; refuse what is not of this format, or newer than this program."""
     with opened(path, "pt") as (file, header):
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        for name, x in tensors.items():
+            if bool(x.isnan().any()):
+                raise SemisegError(f"{path}: {name} holds values that are no numbers: the file is damaged")
         return Stored(**header, tensors=tensors)
 
 
@@ -96,6 +99,8 @@ def opened(path: Path, framework: str) -> Iterator[tuple[Any, dict[str, Any]]]:
             if not (isinstance(values["config"], dict) and isinstance(values["about"], dict)):
                 raise SemisegError(f"{path}: not a semiseg model, or damaged")
             yield file, values
+    except FileNotFoundError:
+        raise SemisegError(f"{path}: no such file") from None
     except OSError as error:
         raise SemisegError(f"{path}: cannot read: {error.strerror or error}") from None
     except (SafetensorError, KeyError, json.JSONDecodeError):
@@ -114,6 +119,8 @@ def fill(module: "torch.nn.Module", stored: Stored, path: Path) -> None:
             raise SemisegError(
                 f"{path}: {name} has shape {tuple(stored.tensors[name].shape)}, its configuration says {tuple(x.shape)}"
             )
+        if not bool(stored.tensors[name].isfinite().all()):
+            raise SemisegError(f"{path}: {name} holds infinite values: the file is damaged")
     module.load_state_dict({name: stored.tensors[name].to(x.dtype) for name, x in own.items()})
 
 

@@ -1,7 +1,7 @@
 """A genome in parts: what is learnt from, and what is set aside to validate on, by sequence or by region."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from .formats.files import describe, read_lines
 from .formats.sequences import no_sequence
 from .genes import Gene
 
+NUMBER = re.compile(r"[0-9]{1,18}")
 SPAN = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18})?)?")
 
 
@@ -33,15 +34,20 @@ class Part(NamedTuple):
     aside: bool  # to validate on
 
 
-def parse(text: str, contigs: Mapping[str, Contig], option: str = "--val") -> Region:
+def parse(
+    text: str, contigs: Mapping[str, Contig], option: str = "--val", say: Callable[[str], None] = lambda text: None
+) -> Region:
     """Return the region of contigs that are in memory."""
-    return region(text, {name: len(contig.sequence) for name, contig in contigs.items()}, option)
+    return region(text, {name: len(contig.sequence) for name, contig in contigs.items()}, option, say)
 
 
-def region(text: str, lengths: Mapping[str, int], option: str) -> Region:
+def region(
+    text: str, lengths: Mapping[str, int], option: str, say: Callable[[str], None] = lambda text: None
+) -> Region:
     """Return the region of `name`, `name:from` or `name:from-to`, 1-based and inclusive as in samtools.
 
-    The whole text is tried as a name first, since names may hold colons. Without an end it goes to the sequence's.
+    The whole text is tried as a name first, since names may hold colons. Without an end it goes to the sequence's;
+    from beyond it is cut there, and `say` gets to know.
     """
     if text in lengths:
         return Region(text, 0, lengths[text])
@@ -53,10 +59,14 @@ def region(text: str, lengths: Mapping[str, int], option: str) -> Region:
         raise SemisegError(f"{option}: expected NAME or NAME:FROM-TO, got {text!r}")
     first, last = found.groups()
     length = lengths[name]
-    start, end = int(first) - 1, min(int(last), length) if last else length
-    if not 0 <= start < end:
+    start, end = int(first) - 1, int(last or length)
+    if start < 0:
+        raise SemisegError(f"{option}: {text}: positions count from 1, both ends included")
+    if not start < min(end, length):
         raise SemisegError(f"{option}: {text} is empty: {name} has {length} bases")
-    return Region(name, start, end)
+    if end > length:
+        say(f"{option}: {text} is cut at the end of {name}, which has {length} bases")
+    return Region(name, start, min(end, length))
 
 
 def cut(contigs: Mapping[str, Contig], chosen: Selection, regions: list[Region]) -> list[Part]:
@@ -104,20 +114,26 @@ def set_aside(contigs: Mapping[str, Contig]) -> list[str]:
     return [min(contigs, key=lambda name: abs(len(contigs[name].sequence) - tenth))]
 
 
-def read_regions(path: Path, lengths: Mapping[str, int]) -> list[Region]:
-    """Return the regions of a BED file, cut at the sequences' ends."""
-    out = []
+def read_regions(
+    path: Path, lengths: Mapping[str, int], say: Callable[[str], None] = lambda text: None
+) -> list[Region]:
+    """Return the regions of a BED file, cut at the sequences' ends; `say` gets how many are."""
+    out, beyond = [], 0
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip() or line.startswith((b"#", b"track", b"browser")):
             continue
         cells = line.decode(errors="replace").split("\t")
         where = f"{describe(path)}, line {number}"
-        if len(cells) < 3 or not (cells[1].isdecimal() and cells[2].isdecimal() and int(cells[1]) < int(cells[2])):
-            raise SemisegError(f"{where}: expected BED: name, start and end, separated by tabs")
+        if not (len(cells) > 2 and all(map(NUMBER.fullmatch, cells[1:3])) and int(cells[1]) < int(cells[2])):
+            found = " ".join(cells[:3])
+            raise SemisegError(f"{where}: expected BED: name, start < end, separated by tabs, found {found[:40]!r}")
         if cells[0] not in lengths:
             raise no_sequence(where, cells[0], lengths)
         start, end = int(cells[1]), min(int(cells[2]), lengths[cells[0]])
         if start >= end:
             raise SemisegError(f"{where}: {cells[0]} has {lengths[cells[0]]} bases")
+        beyond += end < int(cells[2])
         out.append(Region(cells[0], start, end))
+    if beyond:
+        say(f"{describe(path)}: {beyond} region(s) are cut at the ends of their sequences")
     return out

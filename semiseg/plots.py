@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import SemisegError
+from .errors import SemisegError, UsageError
+from .formats.telling import told
 from .metrics import Scores
 from .reliability import Reliability
 
@@ -23,15 +24,13 @@ def plot_scores(scores: Scores, path: str | Path) -> None:
         raise SemisegError("nothing to plot: the called exons have no posteriors (numbers from 0 to 1 in column 6)")
     ending = Path(path).suffix[1:].lower()
     if ending not in FORMATS:
-        raise SemisegError(f"cannot plot to {path}: expected a name that ends in .{', .'.join(FORMATS)}")
+        raise UsageError(f"cannot plot to {path}: expected a name that ends in .{', .'.join(FORMATS)}")
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     draw_reliability(left, scores.reliability)
     draw_curve(right, scores)
-    try:
+    with told(Path(path)):
         figure.savefig(path, format=ending, dpi=150)
-    except OSError as error:
-        raise SemisegError(f"cannot write the plot {path}: {error.strerror}") from error
 
 
 def draw_reliability(axes: "Axes", reliability: Reliability) -> None:

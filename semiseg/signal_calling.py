@@ -18,7 +18,7 @@ from .calling import chosen
 from .errors import SemisegError, UsageError
 from .following import Result, followed
 from .formats.bed import EXTRA, write_bed
-from .formats.output import writing
+from .formats.output import format_of, writing
 from .formats.segments import Segment, bed_rows, write_csv
 from .formats.source import open_source
 from .formats.tracks import form_of, open_tracks
@@ -40,6 +40,7 @@ from .signal_stream import (
 from .signals import Lenient, SignalModel, Source, Strip
 
 FORMS = ("bed9", "bed", "csv", "wfdb")
+ENDINGS = {".bed": "bed9", ".csv": "csv"}
 AHEAD = 8  # short sequences that are worked on before they are used
 MEANING = "score: posterior of exactly this segment; start_ and end_ columns: of its ends, and 95 % credible intervals"
 
@@ -95,7 +96,7 @@ def call(asked: Asked, say: Callable[[str], None], report: Callable[[int, int | 
     places = {strip.name: placed(strip, scale, source) for strip, scale in model.parts(watched)}
     is_timed = any(place.rate is not None for place in places.values())
     asked = sensible(asked, model, is_timed)
-    regions = chosen(asked, lambda: {name: place.strip.end for name, place in places.items()})
+    regions = chosen(asked, lambda: {name: place.strip.end for name, place in places.items()}, say)
     unit = "seconds" if asked.seconds else "samples" if is_timed else "bases"
     meaning = model.meaning if isinstance(model, Lenient) else MEANING
     comments = [
@@ -132,7 +133,7 @@ def call(asked: Asked, say: Callable[[str], None], report: Callable[[int, int | 
 
 def sensible(asked: Asked, model: SignalModel, is_timed: bool) -> Asked:
     """Return what is asked of signals, with what was left to be chosen; refuse what makes no sense there."""
-    form = asked.form or ("csv" if asked.output is not None and asked.output.suffix == ".csv" else FORMS[0])
+    form = asked.form or format_of(asked.output, ENDINGS, FORMS[0])
     unknown = set(asked.labels) - set(model.labels)
     if form not in FORMS:
         raise UsageError(f"--format: expected one of {', '.join(FORMS)} of a model of signals, got {form}")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from . import calibration, segmenter
 from .distributed import rank
 from .errors import SemisegError
+from .formats.places import check_file
 from .formats.segments import COLOURS
 from .intervals import SIDES, Agreement, Segment, compare
 from .kernels import viterbi
@@ -62,19 +63,11 @@ class Signals:
         rate = self.corpus.validation[0].rate or 1.0
         return compare(self.corpus.truth, calls, [self.plan.tolerance * rate], self.plan.near * rate)
 
-    def save(self, output: Path, model: SignalNet, about: dict[str, Any]) -> None:
-        """Write a segmenter."""
-        segmenter.save(output, self.segmenter(model, about))
-
-    def segmenter(self, model: SignalNet, about: dict[str, Any]) -> Segmenter:
-        """Return a model as one that decodes, without calibration."""
-        return Segmenter(model, self.plan.near, self.plan.least, {}, about)
-
-    def finish(self, output: Path, device: torch.device | str) -> dict[str, Any]:
-        """Calibrate the posteriors of ends of the best model on what was set aside, and write it again."""
-        best = segmenter.load(output)
-        best.net.to(device)
-        plain = self.segmenter(best.net, best.about)
+    def finish(
+        self, output: Path, model: SignalNet, about: dict[str, Any], device: torch.device | str
+    ) -> dict[str, Any]:
+        """Calibrate the posteriors of ends of the best model on what was set aside, and write it."""
+        plain = Segmenter(model.eval(), self.plan.near, self.plan.least, {}, about)
         agreement = self.agreement({lead.name: decoded(plain, lead) for lead in self.corpus.validation})
         known = dict(zip(("interval", "end"), figures(agreement), strict=True))
         fitted, right, before, across = {}, [], [], []
@@ -91,8 +84,8 @@ class Signals:
             truth = np.concatenate(right)
             for figure, beliefs in (("ece_uncalibrated", before), ("ece", across)):
                 known[figure] = measure(np.concatenate(beliefs), truth, len(truth)).ece
-        about = {**best.about, "validation": known}
-        segmenter.save(output, plain._replace(net=best.net.cpu(), calibration=fitted, about=about))
+        about = {**about, "validation": known}
+        segmenter.save(output, plain._replace(calibration=fitted, about=about))
         return about
 
 
@@ -160,6 +153,8 @@ def from_files(
 ) -> dict[str, Any]:
     """Train on recordings and the BED of their labels; `rate` is that of recordings whose files say none."""
     first = rank() == 0
+    if first:
+        check_file(output)
     corpus = gather(recordings, labels, validation, rate)
     wanted = plan.rate or None
     if wanted is not None and any(lead.rate is None for lead in (*corpus.training, *corpus.validation)):

@@ -11,6 +11,7 @@ import torch
 
 from .distributed import rank
 from .errors import SemisegError
+from .interruption import resumable
 from .training import Known, Recipe, Run, Schedule, Windows, batches, settle_seeds
 
 
@@ -25,11 +26,8 @@ class Task(Protocol):
     def validate(self, model: Any, device: torch.device | str, most: int) -> dict[str, float]:
         """Return figures from 0 to 1 on what was set aside, or on the first so many positions of it."""
 
-    def save(self, output: Path, model: Any, about: dict[str, Any]) -> None:
-        """Write a model."""
-
-    def finish(self, output: Path, device: torch.device | str) -> dict[str, Any]:
-        """Calibrate the model that was written, on all that was set aside; return what is known about it."""
+    def finish(self, output: Path, model: Any, about: dict[str, Any], device: torch.device | str) -> dict[str, Any]:
+        """Calibrate the best model on all that was set aside, and write it; return what is known about it."""
 
 
 class Progress(NamedTuple):
@@ -54,35 +52,44 @@ def train(
     resume: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> dict[str, Any]:
-    """Train, write the best model to `output`, and return what is known about it (in the first process)."""
+    """Train, write the best model to `output`, and return what is known about it (in the first process).
+
+    Until it stands under its name, `output`.checkpoint does beside it, with the best one so far.
+    """
     settle_seeds(recipe)
     first = rank() == 0
     run = Run(model, recipe, device)
     checkpoint = output.with_name(f"{output.name}.checkpoint")
-    state: dict[str, Any] = {"best": -1.0, "since": 0}
-    if resume and checkpoint.exists():
+    state: dict[str, Any] = {"best": -1.0, "since": 0, "about": {}}
+    is_kept = resume and checkpoint.exists()
+    if is_kept:
         state = run.resume(checkpoint)
-    saved = time.monotonic()
-    windows = Windows(partial(task.draw, recipe, rank=rank()), recipe.steps)
-    for batch in batches(windows, run.step, schedule.workers if run.device.type == "cuda" else 0):
-        if state["since"] >= schedule.patience:
-            break
-        loss = run.advance(batch)
-        if not np.isfinite(loss):
-            raise SemisegError(f"training: the loss of step {run.step} is not finite; lower the learning rate")
-        validated = None
-        last = run.step == recipe.steps
-        if run.step % schedule.validate == 0 or last:
-            with run.averaged():
-                validated = task.validate(model, run.device, schedule.bases)
-            figure = validated[task.figure]
-            better = figure > state["best"]
-            state = {"best": max(state["best"], figure), "since": 0 if better else state["since"] + 1}
-            if better and first:
+    with resumable(lambda: is_kept):
+        saved = time.monotonic()
+        windows = Windows(partial(task.draw, recipe, rank=rank()), recipe.steps)
+        for batch in batches(windows, run.step, schedule.workers if run.device.type == "cuda" else 0):
+            if state["since"] >= schedule.patience:
+                break
+            loss = run.advance(batch)
+            if not np.isfinite(loss):
+                raise SemisegError(f"training: the loss of step {run.step} is not finite; lower the learning rate")
+            validated = None
+            last = run.step == recipe.steps
+            if run.step % schedule.validate == 0 or last:
                 with run.averaged():
-                    task.save(output, model, {**about, "validation": validated, "step": run.step})
-        if first and (last or validated is not None or time.monotonic() - saved > schedule.checkpoint):
-            run.save(checkpoint, state)
-            saved = time.monotonic()
-        report(Progress(run.step, recipe.steps, loss, validated, state["best"]))
-    return task.finish(output, device) if first and output.exists() else {}
+                    validated = task.validate(model, run.device, schedule.bases)
+                    if validated[task.figure] > state["best"]:
+                        run.keep()
+                        found = {"validation": validated, "step": run.step}
+                        state = {"best": validated[task.figure], "since": -1, "about": found}
+                state["since"] += 1
+            if first and (last or validated is not None or time.monotonic() - saved > schedule.checkpoint):
+                run.save(checkpoint, state)
+                saved, is_kept = time.monotonic(), True
+            report(Progress(run.step, recipe.steps, loss, validated, state["best"]))
+        if not first or not run.best:
+            return {}
+        model.load_state_dict(run.best)
+        known = task.finish(output, model, about | state["about"], run.device)
+        checkpoint.unlink(missing_ok=True)  # what a killed run would go on from is no longer needed
+        return known

@@ -23,6 +23,7 @@ from .kernels import Segments, log_partition
 from .kernels.devices import moved
 from .path_score import path_score
 
+BEST = "best."  # what the best model's weights are called in a checkpoint
 UNKNOWN = -1  # label of a position about which nothing is said
 
 
@@ -135,6 +136,7 @@ class Run:
         others = [p for p in model.parameters() if p.ndim <= 1]
         groups = [{"params": weights, "weight_decay": recipe.decay}, {"params": others, "weight_decay": 0.0}]
         self.optimiser = torch.optim.AdamW(groups, recipe.rate, betas=(0.9, 0.98))
+        self.best: dict[str, Tensor] = {}  # weights of the best model so far, as its file has them
 
     def rate(self) -> float:
         """Return this step's learning rate: up in a line, down in half a cosine."""
@@ -183,6 +185,10 @@ class Run:
         finally:
             self._swap()
 
+    def keep(self) -> None:
+        """Take the model as the best so far."""
+        self.best = {name: x.clone() for name, x in model_file.shrunk(self.model).items()}
+
     def _swap(self) -> None:
         for name, x in self.model.named_parameters():
             x.data, self.average[name] = self.average[name], x.data
@@ -206,7 +212,8 @@ class Run:
     def save(self, path: Path, about: dict[str, Any]) -> None:
         """Write a checkpoint, whole or not at all."""
         config = {**self.kind(), "step": self.step}
-        model_file.save(path, model_file.Stored("checkpoint", config, about, dict(self.tensors())))
+        best = {f"{BEST}{name}": x for name, x in self.best.items()}
+        model_file.save(path, model_file.Stored("checkpoint", config, about, dict(self.tensors()) | best))
 
     def resume(self, path: Path) -> dict[str, Any]:
         """Go on from a checkpoint of the same model and recipe; return what was noted beside it."""
@@ -214,10 +221,12 @@ class Run:
         if stored.kind != "checkpoint" or any(stored.config.get(k) != v for k, v in self.kind().items()):
             raise SemisegError(f"{path}: a checkpoint of another model or recipe; train without --resume")
         own = dict(self.tensors())
-        if own.keys() != stored.tensors.keys():
+        best = {k.removeprefix(BEST): x for k, x in stored.tensors.items() if k.startswith(BEST)}
+        if len(own) + len(best) != len(stored.tensors) or own.keys() - stored.tensors.keys():
             raise SemisegError(f"{path}: its tensors are not those of its configuration")
         for name, x in own.items():
             x.copy_(stored.tensors[name])
+        self.best = best
         self.step = int(stored.config["step"])
         return stored.about
 

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 import pytest
+import torch
 from click.shell_completion import BashComplete
 
 from semiseg import SemisegError
 from semiseg.cli import console
 from semiseg.cli.main import group
+from semiseg.interruption import resumable
 
 PROGRAM = [sys.executable, "-c", "from semiseg.cli.main import main; main()"]
 
@@ -30,10 +32,37 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("semiseg, version ")
 
 
-@pytest.mark.parametrize("args", [["no-such-command"], ["--no-such-option"], ["demo", "--no-such-option"]])
-def test_wrong_usage_exits_2(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert console.run(group, args) == 2
-    assert "Usage:" in capsys.readouterr().err
+WRONG = {
+    "no-such-command": "No such command 'no-such-command' (semiseg --help)",
+    "--no-such-option": "No such option '--no-such-option' (semiseg --help)",
+    "demo --no-such-option": "No such option '--no-such-option' (semiseg demo --help)",
+    "decode": "Missing argument 'INPUT' (semiseg decode --help)",
+    "tracks build a.bw": "Missing option '-g' / '--genome' (semiseg tracks build --help)",
+    "decode a.fa --device tpu": "--device: expected auto, cpu, cuda or cuda:N, got 'tpu'",
+    "evaluate a b --kind genes --kind none": "Invalid value for '--kind': 'none' is not one of 'genes', 'intervals',"
+    " 'changepoints' (semiseg evaluate --help)",
+}
+
+
+@pytest.mark.parametrize("args", WRONG)
+def test_wrong_usage_is_one_line_and_exits_2(args: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert console.run(group, args.split()) == 2
+    assert capsys.readouterr().err == f"semiseg: {WRONG[args]}\n"
+
+
+def test_nothing_asked_is_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert console.run(group, []) == 2
+    assert "Commands:" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here is one")
+@pytest.mark.parametrize("args", ["decode a.fa", "train a.fa a.gff3 -o m", "fit a.csv -o m"])
+def test_no_gpu_is_no_wrong_usage(
+    args: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert console.run(group, [*args.split(), "--device", "cuda"]) == 1
+    assert "this machine has no CUDA device: choose cpu" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("batch", ["0", "many"])
@@ -59,12 +88,17 @@ def test_an_error_of_the_program_keeps_its_traceback() -> None:
         console.run(failing(ValueError("a bug")), [])
 
 
-def test_an_interruption_exits_130() -> None:
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(130), SystemExit(143)])
+@pytest.mark.parametrize("kept", [False, True])
+def test_an_interruption_is_one_line(stop: BaseException, kept: bool, capsys: pytest.CaptureFixture[str]) -> None:
     @click.command()
     def command() -> None:
-        raise KeyboardInterrupt
+        with resumable(lambda: kept):
+            raise stop
 
-    assert console.run(command, []) == 130
+    stop.__notes__ = []
+    assert console.run(command, []) == getattr(stop, "code", 130)
+    assert capsys.readouterr().err.lstrip() == f"semiseg: interrupted{'; --resume continues' if kept else ''}\n"
 
 
 @pytest.mark.parametrize(
@@ -112,14 +146,14 @@ def test_a_shell_completes_models(monkeypatch: pytest.MonkeyPatch) -> None:
         ["decode", "in.fa", "-o", "in.fa"], ["posteriors", "in.fa", "-o", "./in.fa"], ["fit", "in.fa", "-o", "in.fa"],
         ["train", "in.fa", "labels.gff3", "-o", "labels.gff3"],
         ["decode", "in.fa", "--model", "m.safetensors", "-o", "m.safetensors"],
-        ["evaluate", "in.fa", "labels.gff3", "--plot", "in.fa"], ["decode", "in.fa", "--log-file", "in.fa"],
+        ["evaluate", "in.png", "labels.gff3", "--plot", "in.png"], ["decode", "in.fa", "--log-file", "in.fa"],
     ],
 )  # fmt: skip
 def test_what_is_read_is_not_written(
     args: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("in.fa", "labels.gff3", "m.safetensors"):
+    for name in ("in.fa", "in.png", "labels.gff3", "m.safetensors"):
         Path(name).write_text("kept")
     assert console.run(group, args) == 2
     assert f"{Path(args[-1])} is read: give what is written another name" in capsys.readouterr().err

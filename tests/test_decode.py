@@ -121,7 +121,7 @@ def test_many_short_contigs_are_as_if_alone(model: Path, tmp_path: Path, capsys:
         (["--regions-bed", os.devnull], 1, "no region in it"),
         (["-o", "absent/x.bed"], 1, "cannot write absent/x.bed: there is no folder absent: make it first"),
         (["-o", "."], 1, "it is a folder: give the name of a file"),
-        (["--posteriors", "absent/x.h5"], 1, "cannot write tracks to absent/x.h5"),
+        (["--posteriors", "absent/x.h5"], 1, "cannot write absent/x.h5: there is no folder absent"),
         (["--format", "gtf"], 2, "Invalid value for '--format'"),
         (["--device", "tpu"], 2, "expected auto, cpu, cuda or cuda:N"),
         (["--threads", "0"], 2, "Invalid value for '--threads'"),

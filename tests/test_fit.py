@@ -114,7 +114,9 @@ def stopping(after: int, stage: str) -> Callable[[bool], object]:
     return reporting
 
 
-def test_a_stopped_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = store(tmp_path / "x.h5", drawn("bernoulli", 300)[0])
     whole, output = tmp_path / "whole.safetensors", tmp_path / "m.safetensors"
     command = ("fit", file, "--states", "2-3", "--tolerance", -1, "--passes", 4, *QUICK, "-q")
@@ -124,6 +126,9 @@ def test_a_stopped_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             patch.setattr(fit_progress, "reporting", stopping(after, stage))
             assert run(*command, "-o", output, "--resume") == 130
         assert not output.exists()
+        is_kept = output.with_name("m.safetensors.checkpoint").exists()
+        said = "semiseg: interrupted" + "; --resume continues" * is_kept
+        assert capsys.readouterr().err.strip() == said
     assert output.with_name("m.safetensors.checkpoint").exists()
     assert run(*command, "-o", output, "--resume") == 0
     assert same(output, whole)

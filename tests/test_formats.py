@@ -354,6 +354,17 @@ def test_ids_used_twice_are_kept_apart(tmp_path: Path) -> None:
     assert len(select(annotation, {"chr1": 9, "chr2": 9}).genes) == 1  # the two on chr1 overlap
 
 
+def test_an_id_of_two_genes_is_said(tmp_path: Path) -> None:
+    text = ""
+    for at, transcript in [(1, "t"), (21, "u"), (41, "v")]:
+        text += line("gene", at, at + 8, "+", f"ID={'g' if at < 40 else 'h'}")
+        text += line("mRNA", at, at + 8, "+", f"ID={transcript};Parent={'g' if at < 40 else 'h'}")
+        text += line("CDS", at, at + 8, "+", f"ID=c;Parent={transcript}", phase="0")
+    annotation = read_annotation(put(tmp_path, text))
+    assert len(annotation.transcripts) == 3
+    assert annotation.notes == ["1 id(s) of several genes or transcripts of a strand: taken as one each: g"]
+
+
 def test_pseudogenes_are_left_out(tmp_path: Path) -> None:
     text = line("CDS", 1, 9, "+", "Parent=a;pseudo=true", phase="0") + line("CDS", 21, 29, "+", "Parent=b", phase="0")
     annotation = read_annotation(put(tmp_path, text))
@@ -376,6 +387,7 @@ def test_pseudogenes_are_left_out(tmp_path: Path) -> None:
         (line("CDS", 1, 9, ".", "ID=a"), r"expected strand \+ or - for a CDS, found '\.'"),
         (line("stop_codon", 1, 3, "?", "ID=a"), "expected strand"),
         ("chr1 test CDS 1 9 . + 0 ID=a\n", "found 1"),
+        (line("CDS", 1, 9, "+", "ID=a", phase="7"), "expected phase 0, 1 or 2, or . for none, found '7'"),
     ],
 )
 def test_a_malformed_line_is_named(bad: str, message: str, tmp_path: Path) -> None:
@@ -393,12 +405,33 @@ def test_a_malformed_line_is_named(bad: str, message: str, tmp_path: Path) -> No
         b"chr1 test CDS 1 9 . + 0 ID=a\n",
         b"\x89PNG\r\n\x1a\n\x07\x00",
         b"\x80\xff\n",
+        b"chr1\t0\t9\n",
+        b"# decoded\nchr1\t0\t9\tgene\t0.9\t+\n",
+        b"chr1\t0\t9\tgene\t0\t+\t0\t9\t1,2,3\n",
     ],
 )
 def test_another_format_is_refused(data: bytes, tmp_path: Path) -> None:
-    with pytest.raises(SemisegError, match=r"file.txt, line \d: expected (GFF3, GTF .* or GenBank|text)") as error:
+    with pytest.raises(
+        SemisegError, match=r"file.txt, line \d: .*(expected|read from) (GFF3, GTF.* or GenBank|text)"
+    ) as error:
         read_annotation(put(tmp_path, data))
     one_line(error)
+
+
+@pytest.mark.parametrize("read", [lambda path: list(read_fasta(path)), read_annotation])
+@pytest.mark.parametrize("name", ["x.gz", "x.BGZ"])
+def test_what_is_named_gzip_and_is_noise_is_refused(read: Callable[[Path], object], name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(bytes(range(128, 228)))
+    with pytest.raises(SemisegError, match="named as gzip, but what is in it is neither gzip nor text") as error:
+        read(path)
+    one_line(error)
+
+
+def test_plain_text_may_be_named_gzip(tmp_path: Path) -> None:
+    path = tmp_path / "x.gz"
+    path.write_text(f">{'é' * 50}\nACGT\n")
+    assert [contig.name for contig in read_fasta(path)] == ["é" * 50]
 
 
 def test_a_cut_off_annotation_is_refused(tmp_path: Path) -> None:
@@ -729,8 +762,18 @@ def test_names_that_all_differ_are_listed() -> None:
 
 def test_genes_outside_the_sequence_are_dropped_and_masked() -> None:
     genes = [gene(0, 9), gene(992, 1001), gene(1200, 1209)]
-    note = "2 transcript(s) with CDS outside the sequence: dropped"
+    where = "b at chr1:993-1001 of 1000 bases, c at chr1:1201-1209 of 1000 bases"
+    note = f"2 transcript(s) with CDS outside the sequence: dropped: {where}"
     assert selected(*genes) == Selection(genes[:1], [("chr1", 992, 1000)], [note])
+
+
+def test_a_wrong_end_takes_no_other_gene_along() -> None:
+    good = [gene(0, 30), gene(500, 530, "-"), gene(700, 730)]
+    found = selected(*good, spliced(100, 120, 200, 99_999), gene(150, 2000), gene(510, 1001), gene(800, 1001))
+    assert found.genes == good
+    assert found.masked == [("chr1", 100, 500), ("chr1", 800, 1000)]
+    (note,) = found.notes
+    assert note.startswith("4 transcript(s) with CDS outside the sequence: dropped: d at chr1:101-99999 of 1000 bases,")
 
 
 @pytest.mark.parametrize("gap", [0, 1, 2, 3, 4])
@@ -847,5 +890,6 @@ def test_a_selection_covers_every_gene_once(genes: list[Gene], length: int) -> N
     assert all(low < high <= length for low, high in spans)
     assert all(before[1] <= after[0] for before, after in pairwise(spans))
     for gene in genes:
-        low, high = gene.exons[0].start, min(gene.exons[-1].end, length)
-        assert low >= length or any(start <= low and high <= end for start, end in spans)
+        low, high = gene.exons[0].start, gene.exons[-1].end
+        known = high if high <= length else low + 1  # where a gene ends that reaches beyond is not known
+        assert low >= length or any(start <= low and known <= end for start, end in spans)

@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -18,11 +18,13 @@ import pytest
 import strict_bed
 from planted import planted, write_files
 
-from semiseg.errors import SemisegError
+from semiseg.calling import ENDINGS
+from semiseg.errors import SemisegError, UsageError
 from semiseg.formats import bgzip
 from semiseg.formats.bed import EXTRA, gene_rows, write_bed
 from semiseg.formats.gff import write_gff3
 from semiseg.formats.output import format_of, writing
+from semiseg.formats.places import check_file, check_folder
 from semiseg.genes import Certainty, Gene
 
 LINES = [f"{name}\t{at}\t{at + 5}\tx\n" for name in ("b", "a") for at in range(0, 40_000, 10)]
@@ -164,7 +166,7 @@ def test_places_that_cannot_be_written(suffix: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert refused(tmp_path / f"folder{suffix}") == "it is a folder: give the name of a file"
     assert refused(tmp_path / f"no/x{suffix}") == f"there is no folder {tmp_path / 'no'}: make it first"
-    assert refused(tmp_path / f"file/x{suffix}") == "Not a directory"
+    assert refused(tmp_path / f"file/x{suffix}") == f"{tmp_path / 'file'} is no folder"
     assert names(tmp_path) == ["file", "folder", "folder.gz"]
 
 
@@ -260,15 +262,48 @@ def test_blocks_are_bgzip(size: int, tmp_path: Path) -> None:
     ("name", "form"),
     [
         ("a.bed", "bed"), ("a.BED.gz", "bed"), ("b/a.gff3.bgz", "gff3"), ("a.gff", "gff3"), ("a.gff.gz", "gff3"),
-        ("a.bed9", "?"), ("a.gz", "?"), ("bed", "?"), ("-", "?"), ("a.bed.txt", "?"),
+        ("a.gz", "?"), ("bed", "?"), ("-", "?"), ("/dev/fd/63", "?"), ("a.b/c", "?"),
     ],
 )  # fmt: skip
 def test_the_name_tells_the_format(name: str, form: str) -> None:
-    assert format_of(Path(name), "?") == form
+    assert format_of(Path(name), ENDINGS, "?") == form
+
+
+@pytest.mark.parametrize("name", ["a.bed9", "a.bed.txt", "a.gtf.gz"])
+def test_a_name_that_tells_another_format_is_wrong_usage(name: str) -> None:
+    with pytest.raises(UsageError, match=f"ends in .bed, .gff3, .gff, got {name}: or give --format"):
+        format_of(Path(name), ENDINGS, "?")
 
 
 def test_no_name_tells_no_format() -> None:
-    assert format_of(None, "bed9") == "bed9"
+    assert format_of(None, ENDINGS, "bed9") == "bed9"
+
+
+@pytest.mark.parametrize("look", [check_file, check_folder])
+def test_places_are_looked_at_before_the_work(look: Callable[[Path], None], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "folder").mkdir()
+    look(tmp_path / "new")
+    is_file = look is check_file
+    good, bad = ("file", "folder") if is_file else ("folder", "file")
+    look(tmp_path / good)
+    with pytest.raises(SemisegError, match="give the name of a"):
+        look(tmp_path / bad)
+    with pytest.raises(SemisegError, match=r"is no folder|is a file"):
+        look(tmp_path / "file" / "x")
+    with pytest.raises(SemisegError, match=r"/proc takes no new files|may write into, /proc is none"):
+        look(Path("/proc/x"))
+    if is_file:
+        with pytest.raises(SemisegError, match=r"there is no folder .*no: make it first"):
+            look(tmp_path / "no" / "x")
+        with pytest.raises(SemisegError, match="File name too long"):
+            look(tmp_path / ("x" * 300))
+        for stream in (Path("/dev/null"), Path("-"), None):
+            check_file(stream)
+    else:
+        look(tmp_path / "no" / "x")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
+    assert (tmp_path / "file").read_text() == "kept"
 
 
 @pytest.mark.parametrize(

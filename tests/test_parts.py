@@ -7,7 +7,7 @@ from planted import planted, write_files
 from semiseg.corpus import gather
 from semiseg.errors import SemisegError
 from semiseg.grammar import grammar
-from semiseg.parts import Region, region
+from semiseg.parts import Region, read_regions, region
 from semiseg.training import UNKNOWN
 
 
@@ -36,7 +36,7 @@ def test_a_region_is_cut_out(tmp_path):
         ("one:15000", None),  # from there to the end
         ("one:a-b", "--val: expected NAME or NAME:FROM-TO, got 'one:a-b'"),
         ("one:9000-", None),
-        ("one:0-10", "--val: one:0-10 is empty: one has 20000 bases"),
+        ("one:0-10", "--val: one:0-10: positions count from 1, both ends included"),
         ("one:30000-40000", "is empty"),
     ],
 )
@@ -69,7 +69,10 @@ def test_regions_do_not_overlap(tmp_path):
     ],
 )
 def test_a_region_is_found(text, found):
-    assert region(text, {"chr2": 5000, "HLA": 20, "HLA:1": 30}, "--region") == Region(*found)
+    said: list[str] = []
+    assert region(text, {"chr2": 5000, "HLA": 20, "HLA:1": 30}, "--region", said.append) == Region(*found)
+    beyond = "--region: chr2:4000-9999 is cut at the end of chr2, which has 5000 bases"
+    assert said == ([beyond] if text == "chr2:4000-9999" else [])
 
 
 @pytest.mark.parametrize(
@@ -87,3 +90,18 @@ def test_a_region_is_found(text, found):
 def test_a_region_that_is_not_there_is_refused(text, message):
     with pytest.raises(SemisegError, match=message):
         region(text, {"II": 50, "III": 60, "2": 70}, "--region")
+
+
+@pytest.mark.parametrize("row", ["II\tx\t9", "II\t1.5\t9", "II\t9\t9", "II\t1", "II\t1\t" + "9" * 5000, "II\t-1\t9"])
+def test_a_bed_file_of_regions_is_read_strictly(tmp_path, row):
+    bed = tmp_path / "regions.bed"
+    bed.write_text(f"# of mine\nII\t0\t9\n{row}\n")
+    with pytest.raises(SemisegError, match=r"regions.bed, line 3: expected BED: name, start < end, .* found 'II "):
+        read_regions(bed, {"II": 50})
+
+
+def test_regions_beyond_the_end_are_cut_and_said(tmp_path):
+    bed, said = tmp_path / "regions.bed", []
+    bed.write_text("II\t0\t9\nII\t40\t60\n")
+    assert read_regions(bed, {"II": 50}, said.append) == [Region("II", 0, 9), Region("II", 40, 50)]
+    assert said == [f"{bed}: 1 region(s) are cut at the ends of their sequences"]

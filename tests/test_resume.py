@@ -34,8 +34,9 @@ def write(path: Path, key: str | None, stop: int | None = None) -> int:
 def test_what_was_killed_is_gone_on_with(tmp_path, name, stop):
     whole, killed = tmp_path / f"whole_{name}", tmp_path / name
     write(whole, None)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as told:
         write(killed, "key", stop)
+    assert getattr(told.value, "__notes__", []) == (["--resume continues"] if stop >= 3 else [])
     assert not killed.exists()
     with (tmp_path / f".{name}.partial").open("ab") as part:
         part.write(b"torn")

@@ -178,6 +178,26 @@ def test_bad_text_is_refused(
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_a_damaged_bigwig_is_refused_or_says_the_same(folder: Path, tmp_path: Path) -> None:
+    """One wrong byte, anywhere; the library alone would end the process, or leave out blocks without a word."""
+    whole, random = (folder / "a.bw").read_bytes(), np.random.default_rng(5)
+    build(tmp_path / "whole.h5", folder / "sizes", [folder / "a.bw"], BIN)
+    values = [strip.read(0, strip.length) for strip in open_source(tmp_path / "whole.h5").strips]
+    index = int.from_bytes(whole[24:32], "little")
+    places = [*range(64), *random.integers(64, len(whole), 100), *random.integers(index, index + 112, 40)]
+    refused = 0
+    for at in places:
+        (tmp_path / "b.bw").write_bytes(whole[:at] + bytes([whole[at] ^ random.integers(1, 256)]) + whole[at + 1 :])
+        try:
+            build(tmp_path / "t.h5", folder / "sizes", [tmp_path / "b.bw"], BIN)
+        except SemisegError:
+            refused += 1
+            continue
+        for strip, expected in zip(open_source(tmp_path / "t.h5").strips, values, strict=True):
+            np.testing.assert_array_equal(strip.read(0, strip.length), expected)
+    assert refused > 60
+
+
 def test_bad_binaries_are_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "sizes").write_text("chr1\t3000\n")
     whole = {name: (folder / name).read_bytes() for name in ("a.bw", "d.bam")}

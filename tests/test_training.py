@@ -132,6 +132,8 @@ def test_a_killed_run_goes_on_bit_for_bit(tiny, strips, tmp_path):  # noqa: F811
     first = Run(fresh(tiny), RECIPE)
     for _ in range(3):
         first.advance(draw(first.model.grammar, strips, RECIPE, first.step))
+    with first.averaged():
+        first.keep()
     first.save(tmp_path / "checkpoint", {"best": 0.5, "since": 2})
     torch.manual_seed(99)
     second = Run(GeneModel(tiny), RECIPE)
@@ -139,6 +141,8 @@ def test_a_killed_run_goes_on_bit_for_bit(tiny, strips, tmp_path):  # noqa: F811
     assert [second.advance(draw(second.model.grammar, strips, RECIPE, second.step)) for _ in range(3)] == losses[3:]
     for (name, a), (_, b) in zip(whole.tensors(), second.tensors(), strict=True):
         assert torch.equal(a, b), name
+    assert second.best.keys() == first.best.keys() == first.model.state_dict().keys()
+    assert all(torch.equal(x, first.best[name]) for name, x in second.best.items())
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tiny, tmp_path):  # noqa: F811
@@ -171,14 +175,20 @@ def test_from_files_to_a_model(tiny, tmp_path):  # noqa: F811
     fasta, gff = write_files(tmp_path, one, two)
     plan = recipe.Plan(37, "tiny", training=RECIPE._replace(steps=4), schedule=Schedule(validate=2))
     said, seen = [], []
-    about = gene_trainer.from_files(
-        fasta, gff, tmp_path / "m.safetensors", plan, ["two"], say=said.append, report=seen.append
-    )
+    output = tmp_path / "m.safetensors"
+
+    def report(progress):
+        seen.append(progress)
+        assert not output.exists()  # before it is complete
+        assert output.with_name("m.safetensors.checkpoint").exists() == (progress.step > 1)
+
+    about = gene_trainer.from_files(fasta, gff, output, plan, ["two"], say=said.append, report=report)
+    assert {path.name for path in tmp_path.iterdir()} == {fasta.name, gff.name, output.name}
     assert [p.step for p in seen] == [1, 2, 3, 4]
     assert [p.validated is not None for p in seen] == [False, True, False, True]
     assert set(about["validation"]) >= {"nucleotide", "exon", "gene"}
     assert any("genes to validate on" in line for line in said)
-    found = finder.load(tmp_path / "m.safetensors")
+    found = finder.load(output)
     assert found.model.config.labels == 37
     assert config_of(found.model.config.as_json()) == found.model.config
     assert found.about["validated_on"] == ["two"]
@@ -202,8 +212,8 @@ def test_a_run_killed_outright_ends_with_the_same_model(tmp_path):
         (tmp_path / folder).mkdir(exist_ok=True)
         codes.append(subprocess.run([sys.executable, script, tmp_path / folder, str(kill)], timeout=240).returncode)
     assert codes == [0, -9, 0]
-    for name in ("m", "m.checkpoint"):
-        whole, killed = (model_file.load(tmp_path / folder / name) for folder in ("whole", "killed"))
-        assert whole[:3] == killed[:3]
-        assert whole.tensors.keys() == killed.tensors.keys()
-        assert all(torch.equal(x, killed.tensors[key]) for key, x in whole.tensors.items())
+    assert [path.name for path in tmp_path.glob("*/*")] == ["m", "m"]  # no checkpoint is left
+    whole, killed = (model_file.load(tmp_path / folder / "m") for folder in ("whole", "killed"))
+    assert whole[:3] == killed[:3]
+    assert whole.tensors.keys() == killed.tensors.keys()
+    assert all(torch.equal(x, killed.tensors[key]) for key, x in whole.tensors.items())

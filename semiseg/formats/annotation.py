@@ -1,19 +1,18 @@
 """Gene annotation of any of the usual formats, and the part of it that a gene finder can learn from."""
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import SemisegError
-from ..genes import Gene, Transcript, coding_length
+from ..errors import SemisegError, show_names
+from ..genes import Exon, Gene, Transcript, coding_length
 from .files import describe, read_lines
 from .genbank import read_genbank
 from .gff_input import read_gff
-from .repair import repair
-
-NAMES_SHOWN = 5
+from .repair import OUTSIDE, repair
 
 
 class Annotation(NamedTuple):
@@ -43,6 +42,11 @@ def read_annotation(path: str | Path) -> Annotation:
             continue
         if line.startswith("LOCUS"):
             read = read_genbank
+        elif is_bed(line):
+            raise SemisegError(
+                f"{source}, line {number}: this is BED, and genes are read from GFF3, GTF or GenBank:"
+                " semiseg decode --format gff3 writes GFF3"
+            )
         elif "\t" in line and not line.startswith(">"):
             read = read_gff
         else:
@@ -54,23 +58,32 @@ def read_annotation(path: str | Path) -> Annotation:
     return Annotation([], [])
 
 
+def is_bed(line: str) -> bool:
+    """Whether a row has its numbers where BED has them, and not where GFF has."""
+    numbers = [cell.isdecimal() for cell in line.split("\t")[1:5]]
+    return numbers[:2] == [True, True] and numbers[2:] != [True, True]
+
+
 def select(annotation: Annotation, contigs: Mapping[str, int]) -> Selection:
     """Genes to learn from, one transcript each (the longest CDS that is usable), on sequences of the given lengths.
 
     A segmentation has one label a base, so genes whose spans overlap on either strand, one in another's intron too,
     cannot be learnt from. They are masked with their whole spans, and so are genes dropped for another reason: they
-    are no examples of intergenic sequence.
+    are no examples of intergenic sequence. Where one ends that is said to reach beyond its sequence is not known: it is
+    masked as far as the next one, and overlaps none.
     """
     if not annotation.transcripts:
         raise SemisegError("; ".join(["the annotation has no CDS to learn from", *annotation.notes]))
     notes = list(annotation.notes)
     transcripts = on_contigs(annotation.transcripts, contigs, notes)
-    counts: Counter[str] = Counter()
+    kinds: dict[str, list[Transcript]] = {}  # of what was found about them
     loci: dict[tuple[str, str, str], list[tuple[Gene, bool]]] = {}
-    for gene, gene_id in transcripts:
+    for transcript in transcripts:
+        gene = transcript.gene
         repaired = repair(gene, contigs[gene.contig])
-        counts.update(repaired.found)
-        loci.setdefault((gene.contig, gene.strand, gene_id), []).append((repaired.gene, repaired.is_usable))
+        for kind in repaired.found:
+            kinds.setdefault(kind, []).append(transcript)
+        loci.setdefault((gene.contig, gene.strand, transcript.gene_id), []).append((repaired.gene, repaired.is_usable))
     usable, unusable, isoforms = [], [], 0
     for found in loci.values():
         good = [gene for gene, is_usable in found if is_usable]
@@ -79,7 +92,9 @@ def select(annotation: Annotation, contigs: Mapping[str, int]) -> Selection:
             isoforms += len(good) - 1
         else:
             unusable += [gene for gene, _ in found]
-    notes += [f"{count} transcript(s) {kind}" for kind, count in sorted(counts.items())]
+    for kind, those in sorted(kinds.items()):
+        where = f": {show_names(place(x, contigs) for x in those)}" if kind == OUTSIDE else ""
+        notes.append(f"{len(those)} transcript(s) {kind}{where}")
     if isoforms:
         notes.append(f"{isoforms} isoform(s) dropped: of each gene the one with the longest CDS was kept")
     genes, masked, overlapping = set_apart(usable, unusable, contigs)
@@ -105,10 +120,10 @@ def on_contigs(transcripts: Sequence[Transcript], contigs: Mapping[str, int], no
     return [transcript for transcript in transcripts if transcript.gene.contig in contigs]
 
 
-def show_names(names: Iterable[str]) -> str:
-    """The first few names."""
-    names = list(names)
-    return ", ".join(names[:NAMES_SHOWN]) + (f" and {len(names) - NAMES_SHOWN} more" if names[NAMES_SHOWN:] else "")
+def place(transcript: Transcript, contigs: Mapping[str, int]) -> str:
+    """A gene, where it is said to lie, and on how much."""
+    contig, exons = transcript.gene.contig, transcript.gene.exons
+    return f"{transcript.gene_id} at {contig}:{exons[0].start + 1}-{exons[-1].end} of {contigs[contig]} bases"
 
 
 def set_apart(
@@ -116,7 +131,11 @@ def set_apart(
 ) -> tuple[list[Gene], list[tuple[str, int, int]], int]:
     """Usable genes that overlap no other, stretches that hold all the others, and how many usable ones are in those."""
     places = {name: place for place, name in enumerate(contigs)}
-    candidates = [(gene, True) for gene in usable] + [(gene, False) for gene in unusable]
+    inside: list[Gene] = []
+    strays: list[Gene] = []
+    for gene in unusable:
+        (inside if gene.exons[-1].end <= contigs[gene.contig] else strays).append(gene)
+    candidates = [(gene, True) for gene in usable] + [(gene, False) for gene in inside]
     candidates.sort(key=lambda candidate: (places[candidate[0].contig], candidate[0].exons[0].start))
     genes: list[Gene] = []
     masked: list[tuple[str, int, int]] = []
@@ -127,10 +146,41 @@ def set_apart(
             continue
         overlapping += sum(is_usable for _, is_usable in cluster)
         first = cluster[0][0]
-        low, high = first.exons[0].start, max(gene.exons[-1].end for gene, _ in cluster)
-        if low < contigs[first.contig]:
-            masked.append((first.contig, low, min(high, contigs[first.contig])))
-    return genes, masked, overlapping
+        masked.append((first.contig, first.exons[0].start, max(gene.exons[-1].end for gene, _ in cluster)))
+    return genes, masked + up_to_the_next(strays, genes, masked, contigs), overlapping
+
+
+def up_to_the_next(
+    strays: Iterable[Gene], genes: Iterable[Gene], masked: Iterable[tuple[str, int, int]], contigs: Mapping[str, int]
+) -> list[tuple[str, int, int]]:
+    """Stretches from where genes begin, if nothing is there, to what comes next on the contig, or to its end."""
+    taken = sorted([*((gene.contig, gene.exons[0].start, gene.exons[-1].end) for gene in genes), *masked])
+    out = []
+    for contig, low in sorted({(gene.contig, gene.exons[0].start) for gene in strays}):
+        length = contigs[contig]
+        i = bisect_right(taken, (contig, low, length))
+        reached = taken[i - 1][2] if i > 0 and taken[i - 1][0] == contig else 0
+        high = taken[i][1] if i < len(taken) and taken[i][0] == contig else length
+        if reached <= low < length:
+            out.append((contig, low, high))
+            taken.insert(i, out[-1])
+    return out
+
+
+def count_crowded(transcripts: Iterable[Transcript]) -> tuple[int, int]:
+    """How many transcripts there are beyond one a gene, and how many genes overlap others."""
+    loci: dict[tuple[str, str, str], list[Gene]] = {}
+    for gene, gene_id in transcripts:
+        loci.setdefault((gene.contig, gene.strand, gene_id), []).append(gene)
+    spans = [
+        isoforms[0]._replace(
+            exons=(Exon(min(x.exons[0].start for x in isoforms), max(x.exons[-1].end for x in isoforms)),)
+        )
+        for isoforms in loci.values()
+    ]
+    spans.sort(key=lambda gene: (gene.contig, gene.exons[0].start))
+    sizes = [len(cluster) for cluster in clusters((gene, True) for gene in spans)]
+    return sum(len(x) - 1 for x in loci.values()), sum(size for size in sizes if size > 1)
 
 
 def clusters(candidates: Iterable[tuple[Gene, bool]]) -> Iterator[list[tuple[Gene, bool]]]:

@@ -1,5 +1,6 @@
 """A file from its beginning to its end, in lines or in blocks: plain, gzip (bgzip is that), or standard input."""
 
+import codecs
 import gzip
 import io
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from ..errors import SemisegError
+from .bgzip import is_compressed
 
 GZIP = b"\x1f"  # its first byte is no text; a pipe may hand over the second later
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -63,15 +65,26 @@ def open_bytes(path: str | Path) -> Iterator[io.BufferedIOBase]:
     raw = cast(io.RawIOBase, sys.stdin.buffer if is_input else open(path, "rb", buffering=0))  # noqa: SIM115
     stream = io.BufferedReader(raw)
     try:
-        if stream.peek(1)[:1] == GZIP:
+        head = stream.peek(FIRST)[:FIRST]
+        if head[:1] == GZIP:
             with gzip.GzipFile(fileobj=stream) as unpacked:
                 yield unpacked
+        elif is_compressed(Path(path)) and not is_text(head):
+            raise SemisegError(f"{path}: named as gzip, but what is in it is neither gzip nor text: is it damaged?")
         else:
             yield stream
     finally:
         stream.detach()  # or it would close what it reads from
         if not is_input:
             raw.close()
+
+
+def is_text(head: bytes) -> bool:
+    """Whether a file that begins so may be text; the last letter may be cut."""
+    try:
+        return "\0" not in codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
 
 
 def describe(path: str | Path) -> str:

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from ..errors import SemisegError
+from ..errors import SemisegError, show_names
 from ..genes import Transcript
 from .coding import Part, join_parts, merge_stops
 
 GFF3_ATTRIBUTES = re.compile(r"\s*[^\s=;\"]+\s*=|\s*\.?\s*$")
+PHASES = {"0": 0, "1": 1, "2": 2, ".": None}
 GTF_ATTRIBUTE = re.compile(r"\s*([^\s;]+)\s+(?:\"([^\"]*)\"|([^;]*))\s*(?:;|$)")
 
 
@@ -48,6 +49,7 @@ def read_gff(lines: Iterable[tuple[int, str]], source: str) -> tuple[list[Transc
     genes: dict[Place, str] = {}  # of a transcript
     scores: dict[Place, float] = {}  # of a transcript
     pseudogenes: set[Place] = set()
+    given: Counter[tuple[str, Place]] = Counter()  # kinds of features, and their ids
     for number, line in lines:
         if line.startswith(("##FASTA", ">")):
             break
@@ -66,11 +68,13 @@ def read_gff(lines: Iterable[tuple[int, str]], source: str) -> tuple[list[Transc
                 stops.setdefault(place, []).append((feature.start, feature.end))
         elif feature.kind != "exon" and "ID" in feature.attributes:
             place = Place(feature.contig, feature.strand, unquote(feature.attributes["ID"]))
+            given[feature.kind, place] += 1
             if "Parent" in feature.attributes:
                 genes[place] = values(feature.attributes["Parent"])[0]
             if feature.score is not None:
                 scores[place] = feature.score
-    return gather(parts, stops, genes, scores, pseudogenes)
+    again = {place for (_, place), count in given.items() if count > 1}
+    return gather(parts, stops, genes, scores, pseudogenes, again)
 
 
 def gather(
@@ -79,8 +83,12 @@ def gather(
     genes: dict[Place, str],
     scores: dict[Place, float],
     pseudogenes: set[Place],
+    again: set[Place],
 ) -> tuple[list[Transcript], list[str]]:
-    """Transcripts of the parts, and notes; scores are posteriors if all of the file's lie between 0 and 1."""
+    """Transcripts of the parts, and notes; scores are posteriors if all of the file's lie between 0 and 1.
+
+    `again` are ids that several features of a kind have.
+    """
     parts = {place: found for place, found in parts.items() if place not in pseudogenes}
     given = [part.score for found in parts.values() for part in found if part.score is not None]
     given += [scores[place] for place in parts if place in scores]
@@ -97,9 +105,11 @@ def gather(
         wrong += wrong_phase
     used = {place._replace(id=name) for place in parts for name in (place.id, genes.get(place) or place.id)}
     repeated = sum(count > 1 for count in Counter(place.id for place in used).values())
+    twice = sorted(place.id for place in used & again)
     notes = [
         (len(pseudogenes), "transcript(s) marked as pseudogenes: left out"),
         (repeated, "id(s) used on several sequences or strands: the genes were kept apart"),
+        (len(twice), f"id(s) of several genes or transcripts of a strand: taken as one each: {show_names(twice)}"),
         (wrong, "transcript(s) with phases that contradict the lengths of the CDS: recomputed"),
         (0 if are_posteriors else len(given), "score(s) that go beyond 0 to 1 and are no posteriors: ignored"),
     ]
@@ -118,6 +128,8 @@ def parse_line(line: str, where: str) -> Feature:
         raise SemisegError(f"{where}: expected 1 <= start <= end, found {first} and {last}")
     if kind in ("CDS", "stop_codon") and strand not in ("+", "-"):
         raise SemisegError(f"{where}: expected strand + or - for a {kind}, found {strand!r}")
+    if kind == "CDS" and phase not in PHASES:
+        raise SemisegError(f"{where}: expected phase 0, 1 or 2, or . for none, found {phase!r}")
     text = columns[8] if len(columns) > 8 else ""
     is_gff3 = GFF3_ATTRIBUTES.match(text) is not None
     return Feature(
@@ -127,7 +139,7 @@ def parse_line(line: str, where: str) -> Feature:
         end=int(last),
         score=parse_score(score),
         strand=strand,
-        phase=int(phase) if phase in ("0", "1", "2") else None,
+        phase=PHASES.get(phase),
         attributes=parse_gff3(text) if is_gff3 else parse_gtf(text),
         is_gff3=is_gff3,
     )

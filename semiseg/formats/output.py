@@ -2,20 +2,20 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from ..errors import SemisegError
+from ..errors import UsageError
+from ..interruption import resumable
 from .bgzip import COMPRESSED, is_compressed
 from .draft import Draft
 from .packages import needed
+from .places import check_file, is_stream
 from .resumable import Output, Resumable
 from .tabix import Kind, make_some_index
 from .telling import told
-
-FORMS = {".bed": "bed", ".gff": "gff3", ".gff3": "gff3"}
 
 
 class Writer(Protocol):
@@ -37,11 +37,8 @@ def writing(path: Path | None, index: Kind | None = None, resume: str | None = N
     if path is None or str(path) == "-":
         yield sys.stdout
         return
-    with told(path):
-        if path.is_dir():
-            raise SemisegError(f"cannot write {path}: it is a folder: give the name of a file")
-        is_stream = path.exists() and not path.is_file()
-    if is_stream:
+    check_file(path)
+    if is_stream(path):
         with opened(path, path) as stream:
             yield stream
         return
@@ -52,7 +49,8 @@ def writing(path: Path | None, index: Kind | None = None, resume: str | None = N
     if resume is not None:
         kept = Resumable(path, resume)
         try:
-            yield kept
+            with resumable(lambda: kept.last(resume) > (0, 0)):
+                yield kept
             kept.close()
         finally:
             with suppress(OSError):
@@ -94,9 +92,12 @@ def comment(text: str) -> str:
     return f"# {' '.join(text.splitlines())}\n".encode(errors="backslashreplace").decode()
 
 
-def format_of(path: Path | None, default: str) -> str:
-    """The format that a file's name tells, "bed" or "gff3", with or without .gz; of any other name, the default."""
+def format_of(path: Path | None, forms: Mapping[str, str], default: str) -> str:
+    """The format that a file's name tells by its ending, with or without .gz; without any, the default."""
     name = path.name.lower() if path else ""
     for suffix in COMPRESSED:
         name = name.removesuffix(suffix)
-    return FORMS.get(Path(name).suffix, default)
+    ending = Path(name).suffix
+    if ending and ending not in forms:
+        raise UsageError(f"--output: expected a name that ends in {', '.join(forms)}, got {path}: or give --format")
+    return forms.get(ending, default)

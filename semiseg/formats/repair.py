@@ -6,6 +6,7 @@ from typing import NamedTuple
 from ..genes import Exon, Gene, coding_length
 
 LONGEST_GAP = 4  # between parts of a CDS: a frameshift written as an intron; no intron is so short
+OUTSIDE = "with CDS outside the sequence: dropped"
 
 
 class Repair(NamedTuple):
@@ -19,7 +20,7 @@ class Repair(NamedTuple):
 def repair(gene: Gene, length: int) -> Repair:
     """The gene in the form that it can be learnt in, on a sequence of the given length, and if this is possible."""
     if gene.exons[-1].end > length:
-        return Repair(gene, ("with CDS outside the sequence: dropped",), False)
+        return Repair(gene, (OUTSIDE,), False)
     if any(after.start < before.end for before, after in pairwise(gene.exons)):
         return Repair(gene, ("with CDS parts that overlap each other: dropped",), False)
     found = []

@@ -23,8 +23,12 @@ def explain(error: OSError, folder: Path) -> str:
     """What went wrong and what to do about it."""
     said = error.strerror or str(error)
     match error.errno:
-        case errno.ENOENT:
+        case errno.ENOENT if not folder.exists():
             return f"there is no folder {folder}: make it first"
+        case errno.ENOENT:
+            return f"{folder} takes no new files: choose another folder"
+        case errno.ENOTDIR:
+            return f"{folder} is no folder"
         case errno.ENOSPC | errno.EDQUOT:
             return f"{said}: free some space or write elsewhere"
         case errno.EACCES | errno.EPERM | errno.EROFS:

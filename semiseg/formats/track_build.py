@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ..errors import SemisegError
 from .draft import Draft
 from .files import read_lines
+from .places import check_file
 from .telling import told
 from .track_input import open_track, track_name
 from .track_store import CODINGS, Coding, Layout, StoreFile
@@ -27,6 +28,7 @@ def build(
     report: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> Layout:
     """Write a store of one track a file, return what it is about; `report` gets bins done and how many there are."""
+    check_file(output)
     lengths = read_sizes(sizes)
     names = chosen_names(names, inputs)
     layout = Layout(names, list(lengths.items()), bin_size, comments)

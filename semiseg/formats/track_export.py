@@ -9,6 +9,7 @@ from ..signals import Source
 from .bedgraph import write_bedgraph
 from .bigwig import check_bigwig, write_bigwig
 from .draft import Draft
+from .places import check_file
 from .run_files import RunFinder, Runs
 from .telling import told
 from .track_file import open_store, source_of
@@ -19,6 +20,7 @@ WINDOW = 1 << 16  # bins that are read at once
 
 def export(path: Path, track: str, output: Path) -> None:
     """Write a track of a store into a file whose name ends as its format says."""
+    check_file(output)
     store = open_store(path)
     source = source_of(store, [track])
     form = next((form for form, endings in SUFFIXES.items() if output.name.endswith(endings)), None)

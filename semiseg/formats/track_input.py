@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import SemisegError
 from .alignment_spans import alignment_spans, open_alignments
 from .bgzip import COMPRESSED
+from .bigwig_check import check_whole
 from .bins import WINDOW, Binned, binned
 from .packages import needed
 from .text_spans import Groups, lacking, text_spans
@@ -87,7 +88,8 @@ def in_bins(groups: Groups, lengths: Mapping[str, int], bin_size: int, is_covera
 
 
 def open_bigwig(path: Path) -> Any:
-    """Return a bigWig to read from."""
+    """Return a bigWig to read from, all of which is there."""
+    check_whole(path)
     with unpacking(path):
         file = needed("pybigtools", "bigWig").open(str(path))
         if not file.is_bigwig:
