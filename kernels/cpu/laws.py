@@ -18,7 +18,6 @@ from .tiles import TRUSTED, add_logs
 LOST = 1e-13  # share of the mass that pruning may lose
 UNRESOLVED = 1e-10  # share of the mass in folded rows that is not dealt out any more
 SURE = 1e-12  # what an interval must lack before it is ruled out
-NOTHING = 40.0  # nats that a sum loses beside a term without a change in its last digit
 
 
 class Side(NamedTuple):
@@ -43,8 +42,7 @@ class Side(NamedTuple):
 def join_older(mass, source, c, t, p, lam, x):
     """Return `x`, the score of a source at `t`, with all that is older in its residue: `mass` as of `source`."""
     r = t % p
-    old = mass[c, r] + (t - source[c, r]) // p * lam
-    mass[c, r] = x if old - x < -NOTHING else add_logs(x, old)
+    mass[c, r] = add_logs(x, mass[c, r] + (t - source[c, r]) // p * lam)
     source[c, r] = t
     return mass[c, r]
 
