@@ -87,23 +87,29 @@ class SignalNet(nn.Module):
         x = torch.stack([values.nan_to_num(nan=0.0), known.to(values.dtype)], 1)
         return self.encoder.seen(pad(x, (0, -x.shape[-1] % STRIDE)))[..., : values.shape[1]].float()
 
-    def potentials(self, seen: Tensor, missing: Tensor) -> Potentials:
-        """Return the potentials of what was seen, in float32 whatever precision the encoder runs in."""
+    def scores(self, seen: Tensor, missing: Tensor) -> tuple[Tensor, tuple[Boundary, ...]]:
+        """Return what was seen as scores of labels and of boundaries, in float32 whatever the encoder runs in."""
         with torch.autocast(seen.device.type, enabled=False):
-            table = tabulate(self.laws)
             n, C = len(self.config.names), len(self.allowed)
             labels, starts, ends = seen.masked_fill(missing[:, None], 0.0).transpose(1, 2).split([C, n, n], -1)
             named = torch.arange(C, device=seen.device) < n
+            # a start is seen at the position that follows, an end at the one before
+            return labels.masked_fill(missing[..., None] & named, -torch.inf), (
+                Boundary(pad(starts, (0, 0, 0, 1)), self.starts), Boundary(pad(ends, (0, 0, 1, 0)), self.ends)
+            )  # fmt: skip
+
+    def potentials(self, seen: Tensor, missing: Tensor) -> Potentials:
+        """Return the potentials of what was seen."""
+        emissions, boundaries = self.scores(seen, missing)
+        with torch.autocast(seen.device.type, enabled=False):
+            table = tabulate(self.laws)
             return Potentials(
-                emissions=labels.masked_fill(missing[..., None] & named, -torch.inf),
+                emissions=emissions,
                 durations=table.durations.to(seen.device),
                 transitions=torch.where(self.allowed, self.change.double(), -torch.inf),
                 longest=table.longest.to(seen.device),
                 tail=table.tail.to(seen.device),
-                # a start is seen at the position that follows, an end at the one before
-                boundaries=(
-                    Boundary(pad(starts, (0, 0, 0, 1)), self.starts), Boundary(pad(ends, (0, 0, 1, 0)), self.ends)
-                ),
+                boundaries=boundaries,
                 left="censored",
                 right="censored",
-            )  # fmt: skip
+            )

@@ -18,7 +18,7 @@ from .signal_model import SignalNet
 from .signal_windows import filled
 from .signals import Strip
 
-WINDOW = 1 << 14  # positions through the encoder at once, without what they share with their neighbours
+WINDOW = 1 << 15  # positions through the encoder at once: a fourteenth more is shared with their neighbours
 COARSEST, FINEST = 0.3, 40.0  # rates of recordings, in those of the model, that it can be asked about
 
 
@@ -78,6 +78,6 @@ def blocks(net: SignalNet, part: Strip, window: int = WINDOW) -> Iterator[Block]
         low, high = max(0, at - reach - STRIDE) // STRIDE * STRIDE, min(part.length, end + reach)
         values = torch.from_numpy(part.read(low, high)[:, 0])[None].to(device)
         seen = net.features(values)[..., first - low : end - low]
-        p = on_host(net.potentials(seen, values[:, first - low : end - low].isnan()))
+        emissions, boundaries = net.scores(seen, values[:, first - low : end - low].isnan())
         rows = slice(at - first, end - first + (end == part.length))
-        yield Block(p.emissions[at - first :], tuple(b.scores[rows] for b in p.boundaries))
+        yield Block(emissions[0, at - first :].cpu(), tuple(b.scores[0, rows].cpu() for b in boundaries))

@@ -97,6 +97,7 @@ class _Survey:
         self.table = np.full((len(names), max(map(len, self.members))), -1)
         for k, members in enumerate(self.members):
             self.table[k, : len(members)] = members
+        self.asked = np.flatnonzero(np.isin(self.concept, self.concept[self.labels]))  # labels whose sources matter
         self.reached = np.maximum.accumulate(self.ends)  # in order, so that calls are found by bisection
         self.panels = list(smoother.chunks.panels())
         # whether what lies beyond an end is summed up there: a censored end, not one that a stream goes on from
@@ -280,13 +281,13 @@ class _Survey:
         side = Side(
             begin=p.u if way == 0 else self.smoother.length - p.v, closed=self.closed[way],
             at=np.empty((C, columns), np.int64), g=np.empty((C, columns)), bound=np.empty((C, columns)),
-            alive=np.empty(C, np.int64), folded=state.folded + state.offset,
+            older=np.empty((C, columns)), alive=np.empty(C, np.int64), folded=state.folded + state.offset,
             S=np.empty((len(where), C)), low=np.empty((len(where), C), np.int64),
         )  # fmt: skip
         h, other = (p.h, p.f) if way == 0 else (p.beta, p.alpha)
         gather(
-            way, model.longest, model.period, state.ring + state.offset, self._crossing(way, k, p, near), h, other,
-            p.partition, emissions, where[order], *side[2:6], *side[7:],
+            way, model, self.asked, state.ring + state.offset, side.folded, self._crossing(way, k, p, near), h, other,
+            p.partition, emissions, where[order], *side[2:7], *side[8:],
         )  # fmt: skip
         back = np.argsort(order)
         return side._replace(S=side.S[back], low=side.low[back])
@@ -312,9 +313,9 @@ class _Survey:
                 least = UNRESOLVED / (max(1, p) * len(labels))
                 for row in np.flatnonzero(old[i]):
                     reach = deal_out(
-                        side.at[c, : side.alive[c]], side.g[c], side.folded[c], side.low[0, c], side.begin, side.closed,
-                        K, p, model.tail[c], begin - side.begin - K - p + row, old[i, row], least, end, law, reach,
-                        rest[i],
+                        side.at[c, : side.alive[c]], side.g[c], side.older[c], side.folded[c], side.low[0, c],
+                        side.begin, side.closed, K, p, model.tail[c], begin - side.begin - K - p + row, old[i, row],
+                        least, end, law, reach, rest[i],
                     )  # fmt: skip
             law, begin = law[:reach], side.begin
             *found, final = settle_law(model, labels, end - begin, law, reach, rest, self.level, way == 0)

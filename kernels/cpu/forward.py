@@ -29,35 +29,19 @@ def fold(model, weights, c, g, low, t0, n, ring, tail):
         tail[period - 1] = youngest
 
 
-@compiled(fast=True)
-def advance(model, weights, emissions, scores, phase, age, alpha, entry, ring, tail, first, out_alpha, out_h):
-    """Move a state over a block in place and return the common score taken out of it (`never`: nothing is alive).
-
-    Fills `out_h[t]` for the block's boundaries and `out_alpha[t]` for the boundaries one further, both relative to
-    the state's offset on entry. `age` counts positions since a censored start (max semiring only).
-    """
+@compiled(fast=True, lent=True)
+def _tiles(
+    model, weights, emissions, scores, phase, age, R, alpha, entry, tail, first, out_alpha, out_h, g, w, refs, S, low,
+    acc, ref, h, factors,
+):  # fmt: skip
+    """Do the tiles of `advance`, which lends the arrays."""
     n, C = emissions.shape
-    R = ring.shape[1]
     P = len(model.transitions)
-    g = scratch((C, R + n), ring.dtype)
-    g[:, :R] = ring
-    w = np.zeros((C, R + n), ring.dtype)
-    refs = np.full((C, (R + n) // BLOCK + 1), -np.inf)
-    for c in range(C):
-        for b in range(R // BLOCK):
-            weigh_block(weights, g[c], w[c], refs[c], b)
-    S = np.zeros(C, ring.dtype)
-    low = np.zeros(C, np.int64)
-    acc = scratch((C, BLOCK), ring.dtype)
-    ref = scratch(C, np.float64)
-    h = scratch(C, ring.dtype)
-    factors = scratch(scores.shape[1] + model.types.shape[0], ring.dtype)
-    floor, never = model.floor, ring.dtype.type(model.never)
+    never = h.dtype.type(model.never)
     transitions, transition_weights, transition_ref = model.transitions, model.transition_weights, model.transition_ref
     types, columns = model.types, model.columns
     arc_start, arc_source, sparse = model.arc_start, model.arc_source, model.sparse
     law = (model.table, model.longest, model.period, model.top)
-
     for t0 in range(0, n, BLOCK):
         J = min(BLOCK, n - t0)
         for c in range(C):
@@ -79,6 +63,34 @@ def advance(model, weights, emissions, scores, phase, age, alpha, entry, ring, t
             if J == BLOCK:
                 weigh_block(weights, g[c], w[c], refs[c], (R + t0) // BLOCK)
 
+
+@compiled(fast=True)
+def advance(model, weights, emissions, scores, phase, age, alpha, entry, ring, tail, first, out_alpha, out_h):
+    """Move a state over a block in place and return the common score taken out of it (`never`: nothing is alive).
+
+    Fills `out_h[t]` for the block's boundaries and `out_alpha[t]` for the boundaries one further, both relative to
+    the state's offset on entry. `age` counts positions since a censored start (max semiring only).
+    """
+    n, C = emissions.shape
+    R = ring.shape[1]
+    g = scratch((C, R + n), ring.dtype)
+    g[:, :R] = ring
+    w = np.zeros((C, R + n), ring.dtype)
+    refs = np.full((C, (R + n) // BLOCK + 1), -np.inf)
+    for c in range(C):
+        for b in range(R // BLOCK):
+            weigh_block(weights, g[c], w[c], refs[c], b)
+    S = np.zeros(C, ring.dtype)
+    low = np.zeros(C, np.int64)
+    acc = scratch((C, BLOCK), ring.dtype)
+    ref = scratch(C, np.float64)
+    h = scratch(C, ring.dtype)
+    factors = scratch(scores.shape[1] + model.types.shape[0], ring.dtype)
+    _tiles(
+        model, weights, emissions, scores, phase, age, R, alpha, entry, tail, first, out_alpha, out_h, g, w, refs, S,
+        low, acc, ref, h, factors,
+    )  # fmt: skip
+    floor, never = model.floor, ring.dtype.type(model.never)
     for c in range(C):
         for i in range(R):
             alive = n + i >= low[c] and i >= R - model.longest[c] and g[c, n + i].real > floor

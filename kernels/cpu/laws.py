@@ -21,7 +21,7 @@ SURE = 1e-12  # what an interval must lack before it is ruled out
 
 
 class Side(NamedTuple):
-    """The live sources of every label in one panel, in one direction, the earliest first; own position 0 is its start.
+    """The live sources of some labels in one panel, in one direction, the earliest first; own position 0 is its start.
 
     Of n + C columns label c has the first `alive[c]`: those of the state at the panel's start, then the panel's.
     """
@@ -31,29 +31,52 @@ class Side(NamedTuple):
     at: NDArray  # (C, .) int64: sources, relative to `begin`
     g: NDArray  # (C, .) score at the source, less the emissions since the panel's first boundary
     bound: NDArray  # (C, .) upper bound of the log posterior of all that begins there
+    older: NDArray  # (C, .) log sum of it and of all sources p, 2 p, ... earlier, each as the tail weighs it there
     alive: NDArray  # (C,) int64
     folded: NDArray  # (C, p) what is older than the state's ring; row i stands for source i - K - p
     S: NDArray  # (N, C) those emissions, at the boundaries that were asked for
     low: NDArray  # (N, C) int64: the oldest source that no cut has closed
 
 
-@compiled
-def gather(way, longest, period, ring, ring_bound, h, other, partition, emissions, where, at, g, bound, count, S, low):
-    """Fill a `Side` from the ring at the panel's start and the scores behind it; `where` ascends.
+@compiled(inline=True)
+def join_older(mass, source, c, t, p, lam, x):
+    """Return `x`, the score of a source at `t`, with all that is older in its residue: `mass` as of `source`."""
+    r = t % p
+    mass[c, r] = add_logs(x, mass[c, r] + (t - source[c, r]) // p * lam)
+    source[c, r] = t
+    return mass[c, r]
 
-    `h` and `other` are what the two directions say about a source: their sum bounds its posterior. The backward way
-    (1) goes through all rows from the last to the first, through `h` and `other` at every boundary.
+
+@compiled
+def gather(
+    way, model, labels, ring, folded, crossing, h, other, partition, emissions, where, at, g, bound, older, count,
+    S, low,
+):  # fmt: skip
+    """Fill a `Side` from the state at the panel's start and the scores behind it; `where` ascends.
+
+    Sources are those of `labels`. `h` and `other` are what the two directions say about one: their sum bounds its
+    posterior, as `crossing` does that of those in the ring. The backward way (1) goes through all rows from the last to
+    the first, through `h` and `other` at every boundary.
     """
     n, C = emissions.shape
     R = ring.shape[1]
+    longest, period, tail = model.longest, model.period, model.tail
     sums, oldest = np.zeros(C), np.zeros(C, np.int64)
+    mass, source = np.full(folded.shape, -np.inf), np.zeros(folded.shape, np.int64)
+    count[:] = 0
     for c in range(C):
         oldest[c] = -longest[c] - period[c]
-        count[c] = 0
-        for i in range(R - longest[c], R):
+    for c in labels:
+        K, p = longest[c], period[c]
+        for i in range(p):
+            s = i - K - p
+            mass[c, s % p], source[c, s % p] = folded[c, i], s
+        for i in range(R - K, R):
             if ring[c, i] > -np.inf:
                 k = count[c]
-                at[c, k], g[c, k], bound[c, k] = i - R, ring[c, i], ring_bound[c, i]
+                at[c, k], g[c, k], bound[c, k] = i - R, ring[c, i], crossing[c, i]
+                if p > 0:
+                    older[c, k] = join_older(mass, source, c, i - R, p, tail[c], ring[c, i])
                 count[c] += 1
     k = 0
     for t in range(n + 1):
@@ -64,16 +87,14 @@ def gather(way, longest, period, ring, ring_bound, h, other, partition, emission
         if t == n:
             break
         row = t if way == 0 else n - t
-        live = 0
-        for c in range(C):
-            live += h[row, c] > -np.inf
-        if live > 0:
-            for c in range(C):
-                x = h[row, c]
-                if x > -np.inf:
-                    i = count[c]
-                    at[c, i], g[c, i], bound[c, i] = t, x - sums[c], x + other[row, c] - partition
-                    count[c] += 1
+        for c in labels:
+            x = h[row, c]
+            if x > -np.inf:
+                i = count[c]
+                at[c, i], g[c, i], bound[c, i] = t, x - sums[c], x + other[row, c] - partition
+                if period[c] > 0:
+                    older[c, i] = join_older(mass, source, c, t, period[c], tail[c], g[c, i])
+                count[c] += 1
         if k == where.shape[0]:
             break
         row = t if way == 0 else n - 1 - t
@@ -86,28 +107,38 @@ def gather(way, longest, period, ring, ring_bound, h, other, partition, emission
             for c in range(C):
                 if emissions[row, c] == -np.inf:
                     oldest[c] = t + 1
+                    mass[c] = -np.inf
 
 
 @compiled
-def open_scores(at, g, bound, folded, S, low, b, K, p, lam, least, out):
+def all_older(at, older, folded, low, q, K, p, lam):
+    """Return the log sum of the sources `q`, `q - p`, ... (relative), weighed by the tail as at `q`."""
+    for i in range(np.searchsorted(at, q, "right") - 1, -1, -1):
+        if at[i] < low:
+            break
+        if (q - at[i]) % p == 0:
+            return older[i] + (q - at[i]) // p * lam
+    for i in range(p):
+        s = i - K - p
+        if low <= s <= q and (q - s) % p == 0:
+            return folded[i] + (q - s) // p * lam
+    return -np.inf
+
+
+@compiled
+def open_scores(at, g, bound, older, folded, S, low, b, K, p, lam, least, out):
     """Fill `out[j]` with the open score of source `b - 1 - j` at a boundary, what is older folded into p rows behind.
 
     Sources whose whole posterior is below `least` are left out, unless they are folded.
     """
     out[:] = -np.inf
-    for i in range(at.shape[0]):
-        if low <= at[i] < b:
-            j = b - 1 - at[i]
-            if j < K:
-                out[j] = g[i] + S if bound[i] >= least else -np.inf
-            elif p > 0:
-                steps = (j - K) // p
-                out[j - steps * p] = add_logs(out[j - steps * p], g[i] + steps * lam + S)
-    for i in range(p):
-        j = b - 1 - (i - K - p)
-        if low <= i - K - p and j >= K:
-            steps = (j - K) // p
-            out[j - steps * p] = add_logs(out[j - steps * p], folded[i] + steps * lam + S)
+    for i in range(np.searchsorted(at, b) - 1, -1, -1):
+        j = b - 1 - at[i]
+        if at[i] < low or j >= K:
+            break
+        out[j] = g[i] + S if bound[i] >= least else -np.inf
+    for j in range(K, K + p):
+        out[j] = all_older(at, older, folded, low, b - 1 - j, K, p, lam) + S
 
 
 @compiled
@@ -186,47 +217,32 @@ def _add(law, reach, j, mass):
 
 
 @compiled
-def deal_out(at, g, folded, low, begin, closed, K, p, lam, q, mass, least, b, law, reach, rest):
+def deal_out(at, g, older, folded, low, begin, closed, K, p, lam, q, mass, least, b, law, reach, rest):
     """Return the new reach after giving the mass folded into source `q` (relative) to its members, latest first.
 
     What is folded into the state at the panel's beginning goes to `rest[row]`.
     """
-    top = -np.inf
-    for i in range(at.shape[0]):
-        if low <= at[i] <= q and (q - at[i]) % p == 0:
-            top = max(top, g[i] + (q - at[i]) // p * lam)
-    for i in range(p):
-        s = i - K - p
-        if low <= s <= q and (q - s) % p == 0:
-            top = max(top, folded[i] + (q - s) // p * lam)
-    if top == -np.inf:
+    if mass <= least:
         return reach
-    total = 0.0
-    for again in range(2):
-        left = mass
-        for i in range(at.shape[0] - 1, -1, -1):
-            if at[i] < low or left <= least:
-                break
-            if at[i] <= q and (q - at[i]) % p == 0:
-                share = np.exp(g[i] + (q - at[i]) // p * lam - top)
-                if again == 0:
-                    total += share
-                elif closed and begin + at[i] <= 0:
-                    return _add(law, reach, b - 1, left)
-                else:
-                    share *= mass / total
-                    reach = _add(law, reach, b - 1 - begin - at[i], share)
-                    left -= share
-        for i in range(p - 1, -1, -1):
-            s = i - K - p
-            if low <= s <= q and (q - s) % p == 0 and left > least:
-                share = np.exp(folded[i] + (q - s) // p * lam - top)
-                if again == 0:
-                    total += share
-                elif closed and begin + s <= 0:
-                    return _add(law, reach, b - 1, left)
-                else:
-                    rest[i] += share * mass / total
+    whole = all_older(at, older, folded, low, q, K, p, lam)
+    if whole == -np.inf:
+        return reach
+    left = mass
+    for i in range(np.searchsorted(at, q, "right") - 1, -1, -1):
+        if at[i] < low or left <= least:
+            break
+        if (q - at[i]) % p == 0:
+            if closed and begin + at[i] <= 0:
+                return _add(law, reach, b - 1, left)
+            share = mass * np.exp(g[i] + (q - at[i]) // p * lam - whole)
+            reach = _add(law, reach, b - 1 - begin - at[i], share)
+            left -= share
+    for i in range(p - 1, -1, -1):
+        s = i - K - p
+        if low <= s <= q and (q - s) % p == 0 and left > least:
+            if closed and begin + s <= 0:
+                return _add(law, reach, b - 1, left)
+            rest[i] += mass * np.exp(folded[i] + (q - s) // p * lam - whole)
     return reach
 
 
@@ -247,9 +263,9 @@ def place(model, labels, side, k, b, masses, share, law, rest):
                 reach = _add(law, reach, min(j, end - 1) if side.closed else j, share[i] * masses[i, j])
         for j in range(K, K + p):
             reach = deal_out(
-                side.at[c, : side.alive[c]], side.g[c], side.folded[c], side.low[k, c], side.begin, side.closed,
-                K, p, model.tail[c], b - 1 - j, share[i] * masses[i, j], UNRESOLVED / (p * labels.shape[0]), end,
-                law, reach, rest[i],
+                side.at[c, : side.alive[c]], side.g[c], side.older[c], side.folded[c], side.low[k, c],
+                side.begin, side.closed, K, p, model.tail[c], b - 1 - j, share[i] * masses[i, j],
+                UNRESOLVED / (p * labels.shape[0]), end, law, reach, rest[i],
             )  # fmt: skip
     return reach
 
@@ -274,7 +290,7 @@ def laws(model, weights, labels, left, right, k, b, n, lead, mass, law, rest, la
         for side, end, out in ((left, b, x), (right, b_right, y)):
             m = side.alive[c]
             open_scores(
-                side.at[c, :m], side.g[c, :m], side.bound[c, :m], side.folded[c], side.S[k, c], side.low[k, c],
+                side.at[c, :m], side.g[c], side.bound[c], side.older[c], side.folded[c], side.S[k, c], side.low[k, c],
                 end, K, p, model.tail[c], least, out[: K + p],
             )  # fmt: skip
         score[i] = pair_up(

@@ -15,6 +15,8 @@ BLOCK = 64  # outputs of a tile and sources of a weight block; 32 is 10 % slower
 TRUSTED = 1e-250
 HEADROOM = 60.0  # nats a source inside the tile may exceed the tile's reference before it is rescaled
 
+NOTHING = 40.0  # nats below another term where a term does not change the last digit of their sum
+
 
 @compiled(fast=True)
 def add_products(weights, scale, table, first_k, acc):
@@ -104,6 +106,6 @@ def add_logs(a, b):
     """Return `log(exp(a) + exp(b))`."""
     if a.real < b.real:
         a, b = b, a
-    if b.real == -np.inf:
+    if b.real == -np.inf or b.real - a.real < -NOTHING:
         return a
     return a + np.log(1.0 + np.exp(b - a))
