@@ -10,7 +10,7 @@ from .cpu import batch
 from .devices import backend, moved, on_device, say_once
 from .expansion import expand
 from .potentials import Potentials
-from .resolve import Layout, Leaves, resolve
+from .resolve import Layout, Leaves, resolve, weigh
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,7 +37,7 @@ class LogPartition(torch.autograd.Function):
         leaves = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph: the gradient must itself be differentiable
             return (None, None, *Gradient.apply(ctx.layout, ctx.options, grads[0], *leaves))
-        return (None, None, *backend(leaves[0].device).weigh(ctx.gradients, grads[0], Leaves(*leaves)))
+        return (None, None, *weigh(ctx.gradients, grads[0], Leaves(*leaves)))
 
 
 class Gradient(torch.autograd.Function):
@@ -51,7 +51,7 @@ class Gradient(torch.autograd.Function):
         ctx.save_for_backward(weight, *leaves)
         kernels = backend(leaves[0].device)
         _, gradients = kernels.gradients(Leaves(*leaves), layout, options, tuple(True for _ in leaves))
-        weighed = kernels.weigh(gradients, weight, Leaves(*leaves))
+        weighed = weigh(gradients, weight, Leaves(*leaves))
         return tuple(torch.zeros_like(x) if g is None else g for g, x in zip(weighed, leaves, strict=True))
 
     @staticmethod
@@ -65,7 +65,7 @@ class Gradient(torch.autograd.Function):
         z, gradients = batch.gradients(
             Leaves(*leaves), ctx.layout, ctx.options, tuple(True for _ in leaves), Leaves(*directions), STEP
         )
-        found = (z.to(weight.dtype), *batch.weigh(gradients, weight, Leaves(*leaves)))
+        found = (z.to(weight.dtype), *weigh(gradients, weight, Leaves(*leaves)))
         return (None, None, *moved(found, device))
 
 

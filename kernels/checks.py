@@ -47,13 +47,9 @@ def check_types(p: Potentials) -> None:
     for m, boundary in enumerate(p.boundaries):
         _require(isinstance(boundary, Boundary), f"boundaries[{m}]: expected Boundary, got {type(boundary).__name__}")
     for name, x in _tensors(p).items():
-        _require(isinstance(x, Tensor), f"{name}: expected a torch tensor, got {type(x).__name__}")
-        _require(x.is_floating_point(), f"{name}: expected a floating dtype, got {x.dtype}")
-        _require(x.layout == torch.strided, f"{name}: expected a dense tensor, got {x.layout}")
-        _require(
-            x.device == p.emissions.device,
-            f"{name}: expected device {p.emissions.device} as for emissions, got {x.device}",
-        )
+        fits = isinstance(x, Tensor) and x.is_floating_point() and x.layout == torch.strided
+        if not fits or x.device != p.emissions.device:  # messages take longer than looking
+            _check_tensor(name, x, p.emissions)
     device = p.emissions.device.type
     _require(device in ("cpu", "cuda"), f"emissions: expected a tensor on cpu or cuda, got device {device}")
     whole = {name: getattr(p, name) for name in ("longest", "period", "lengths") if getattr(p, name) is not None}
@@ -74,6 +70,15 @@ def check_types(p: Potentials) -> None:
         f"transitions_by_duration: expected True or False, got {p.transitions_by_duration!r}",
     )
     check_integer("origin", p.origin, -(2**61), 2**61)
+
+
+def _check_tensor(name: str, x: Any, emissions: Tensor) -> None:
+    """Raise at what keeps a tensor from being used."""
+    _require(isinstance(x, Tensor), f"{name}: expected a torch tensor, got {type(x).__name__}")
+    _require(x.is_floating_point(), f"{name}: expected a floating dtype, got {x.dtype}")
+    _require(x.layout == torch.strided, f"{name}: expected a dense tensor, got {x.layout}")
+    wanted = f"{name}: expected device {emissions.device} as for emissions, got {x.device}"
+    _require(x.device == emissions.device, wanted)
 
 
 def check_integers(name: str, x: Any) -> None:

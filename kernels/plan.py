@@ -5,6 +5,9 @@ from typing import NamedTuple
 BUDGET = 1 << 30  # bytes of scores kept between passes before they are computed again instead
 SNAPSHOTS = 1 << 28  # bytes of states kept for stopping repairs early
 WARM_UP = 4  # times the longest explicit duration
+STRETCH = 2048  # positions of a sequence that goes through in one piece, others beside it
+CELLS = 1 << 17  # scores of one kind that such sequences have together: what caches hold
+SMALL = 1 << 17  # pairs of scores that are combined before a second thread has helped
 PANEL = 32  # times K: an anchor costs K^2 C, a few per cent of such a panel
 
 
@@ -39,6 +42,22 @@ def plan(
     panel = min(part, panel // mark * mark if panel > mark else mark)
     held = stored if keep else 8 * values * panel * C * threads
     return Plan(chunks, warm_up, panel, min(mark, panel), keep, held + (T // panel + 1) * 2 * state)
+
+
+def groups(lengths: list[int], C: int, K: int, threads: int) -> list[range]:
+    """Return the items of a batch in order, neighbours that go through together as one; longer ones are alone."""
+    fair = len(lengths) if sum(lengths) * C * (C + K) < SMALL else -(-len(lengths) // threads)
+    out: list[range] = []
+    widest = 0
+    for i, T in enumerate(lengths):
+        joined = len(out[-1]) + 1 if out else 0
+        widest = max(widest, T)
+        if 0 < joined <= fair and widest <= STRETCH and joined * C * (widest + K) <= CELLS:
+            out[-1] = range(out[-1].start, i + 1)
+        else:
+            out.append(range(i, i + 1))
+            widest = T
+    return out
 
 
 def boundaries(T: int, parts: int) -> list[int]:

@@ -29,6 +29,35 @@ class Leaves(NamedTuple):
     finish: Tensor  # (B, C) score of a segment that ends at an exact T; unused at a censored one
 
 
+class Gradients(NamedTuple):
+    """The derivatives of every item's log Z, with a first axis B in all; None where not wanted."""
+
+    emissions: Tensor | None  # (B, T, C) position posteriors
+    durations: Tensor | None  # (B, K + 1, C) expected durations, hidden lengths of cut segments included
+    tail: Tensor | None  # (B, C) expected periods spent in the tail
+    transitions: Tensor | None  # (B, P, C, C) expected label changes
+    scores: Tensor | None  # (B, T + 1, n) boundary posteriors by type
+    first: Tensor | None  # (B, P, C)
+    begin: Tensor | None  # (B, C)
+    finish: Tensor | None  # (B, C)
+
+
+SHARED = ("durations", "tail", "transitions", "first")  # by the items of a batch
+
+
+def weigh(items: Gradients, weight: Tensor, leaves: Leaves) -> tuple[Tensor | None, ...]:
+    """Return the items' gradients as tensors like the leaves, each item times its weight."""
+    out: list[Tensor | None] = []
+    for field, leaf, x in zip(Leaves._fields, leaves, items, strict=True):
+        if x is not None:
+            w = weight.detach().to(x.dtype)
+            rows = x.flatten(1)
+            x = (w @ rows if field in SHARED else w[:, None] * rows).view(leaf.shape)
+            x = x.to(leaf.dtype)
+        out.append(x)
+    return tuple(out)
+
+
 class Layout(NamedTuple):
     """What has no gradient."""
 
@@ -44,7 +73,7 @@ class Layout(NamedTuple):
 
 
 class Sequence(NamedTuple):
-    """One item in numpy: what `naive` and the CPU kernels read."""
+    """One item in numpy, or several with a first axis in what is their own: what `naive` and the CPU kernels read."""
 
     emissions: NDArray  # (T, C)
     durations: NDArray  # (K + 1, C)
@@ -83,9 +112,10 @@ def law_of(p: Potentials) -> Law:
     unused = torch.arange(K + 1)[:, None] > longest
     unused[0] = True
     durations = p.durations.to(wide).masked_fill(unused.to(device), -torch.inf)
-    # a tail reads p rows back: rows between K_c and p exist and are forbidden
-    reach = torch.where(tail.detach().cpu() > -torch.inf, torch.maximum(longest, period), longest)
-    durations = torch.nn.functional.pad(durations, (0, 0, 0, max(0, int(reach.max()) - K)), value=-torch.inf)
+    reach = longest
+    if p.tail is not None:  # it reads p rows back: rows between K_c and p exist and are forbidden
+        reach = torch.where(tail.detach().cpu() > -torch.inf, torch.maximum(longest, period), longest)
+        durations = torch.nn.functional.pad(durations, (0, 0, 0, max(0, int(reach.max()) - K)), value=-torch.inf)
     P = 1 if p.transitions_by_duration or p.transitions.ndim == 2 else p.transitions.shape[0]
     first = torch.zeros(1, C, dtype=wide, device=device) if p.first is None else p.first.to(wide).reshape(-1, C)
     return Law(durations, tail, reach, period, first.expand(P, C))
@@ -156,20 +186,26 @@ def _numpy(x: Tensor) -> NDArray:
 
 def sequence(leaves: Leaves, layout: Layout, item: int) -> Sequence:
     """Return one item of the batch, cut to its length."""
-    T = int(layout.lengths[item])
+    x = sequences(leaves, layout, range(item, item + 1))
+    return x._replace(**{name: getattr(x, name)[0] for name in ("emissions", "scores", "begin", "finish")})
+
+
+def sequences(leaves: Leaves, layout: Layout, items: range) -> Sequence:
+    """Return neighbours in the batch, cut to the longest, with a first axis in all that is an item's own."""
+    T, own = int(layout.lengths[items].max()), slice(items.start, items.stop)
     return Sequence(
-        emissions=_numpy(leaves.emissions[item, :T]),
+        emissions=_numpy(leaves.emissions[own, :T]),
         durations=_numpy(leaves.durations),
         longest=layout.longest,
         tail=_numpy(leaves.tail),
         period=layout.period,
         transitions=_numpy(leaves.transitions),
-        scores=_numpy(leaves.scores[item, : T + 1]),
+        scores=_numpy(leaves.scores[own, : T + 1]),
         types=layout.types,
         columns=layout.columns,
         first=_numpy(leaves.first),
-        begin=_numpy(leaves.begin[item]),
-        finish=_numpy(leaves.finish[item]),
+        begin=_numpy(leaves.begin[own]),
+        finish=_numpy(leaves.finish[own]),
         left=layout.left,
         right=layout.right,
         origin=layout.origin,

@@ -21,7 +21,8 @@ from .cpu.calls import describe
 from .cpu.chunks import Chunks
 from .cpu.directions import Direction, State
 from .cpu.gradients import combine
-from .cpu.marginals import Part, Smoother, Wanted, final_partition
+from .cpu.marginals import Part, Smoother, final_partition
+from .cpu.posteriors import Wanted
 from .cpu.sample import sample_item
 from .cpu.stream import ViterbiStream
 from .cpu.threads import pool

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from .kernels import Potentials, Views, ViterbiStream
-from .kernels.cpu.marginals import Smoother, Wanted
+from .kernels.cpu.marginals import Smoother
+from .kernels.cpu.posteriors import Wanted
 from .segment_stream import Ready, rows_of
 
 

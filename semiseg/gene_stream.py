@@ -17,7 +17,7 @@ from .flanks import NEAR, flank
 from .gene_model import PHASES, GeneModel
 from .gene_tracks import tracks_of
 from .kernels import Potentials
-from .kernels.cpu.marginals import Wanted
+from .kernels.cpu.posteriors import Wanted
 from .kernels.devices import moved
 from .scoring import BESIDE, WINDOW, blocks, part_of, template
 from .segment_stream import LOOK, VIEW, certain, views

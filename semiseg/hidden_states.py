@@ -34,6 +34,9 @@ def checked(hidden: Tensor, lengths: Tensor | None, width: int, forbidding: bool
 
 def check_finite(hidden: Tensor, lengths: Tensor, forbidding: bool) -> None:
     """Raise at the first state that is no number."""
+    low, high = hidden.aminmax()  # NaN where there is any
+    if bool((high < torch.inf) & (forbidding | (low > -torch.inf))):
+        return
     bad = ~hidden.isfinite()
     if forbidding:
         bad &= hidden != -torch.inf

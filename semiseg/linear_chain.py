@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from .errors import SemisegError
 from .hidden_states import checked
 from .kernels import Potentials, Segments, log_partition, viterbi
-from .path_score import path_score
+from .path_score import chain_score
 
 REDUCTIONS = ("none", "sum", "mean", "token_mean")
 
@@ -64,7 +64,7 @@ class CRF(nn.Module):
             i = int(bad.int().argmax())
             where = f"item {int(item[i])}, position {int(at[i])}"
             raise SemisegError(f"tags: expected 0..{self.num_tags - 1}, got {int(tag[i])} at {where}")
-        each = path_score(p, Segments(item, at, at + 1, tag)) - log_partition(p)
+        each = chain_score(p, Segments(item, at, at + 1, tag)) - log_partition(p)
         each = each.to(torch.promote_types(emissions.dtype, torch.float32))
         if reduction == "none":
             return each

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from .kernels import Calls, Potentials, Segments, Views, ViterbiStream
 from .kernels.cpu.calls import describe
-from .kernels.cpu.marginals import Part, Smoother, Wanted
+from .kernels.cpu.marginals import Part, Smoother
+from .kernels.cpu.posteriors import Wanted
 
 VIEW = 1 << 16  # positions of a view, at most; a cut is looked for in the second half
 LOOK = 1 << 13  # positions that the backward pass begins beyond a view

@@ -7,7 +7,8 @@ import plans
 import torch
 from where import DEVICE
 
-from semiseg.kernels.cpu.marginals import Smoother, Wanted
+from semiseg.kernels.cpu.marginals import Smoother
+from semiseg.kernels.cpu.posteriors import Wanted
 from semiseg.kernels.gpu.pieces import Table, table_of
 from semiseg.kernels.gpu.tiles import LOG2E, NEVER
 from semiseg.kernels.plan import Plan

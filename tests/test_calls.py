@@ -8,7 +8,8 @@ from enumeration import Enumeration, enumerate_segmentations, from_potentials
 from enumeration_calls import describe_call, shortest_interval
 
 from semiseg.kernels.cpu.calls import Described, describe
-from semiseg.kernels.cpu.marginals import Smoother, Wanted
+from semiseg.kernels.cpu.marginals import Smoother
+from semiseg.kernels.cpu.posteriors import Wanted
 from semiseg.kernels.cpu.threads import pool
 from semiseg.kernels.edges import continued, edge_tables
 from semiseg.kernels.naive import Passes, lengthen, naive_passes

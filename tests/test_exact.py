@@ -10,7 +10,8 @@ from tolerances import CHUNKED, EXACT
 
 from semiseg import kernels
 from semiseg.kernels.cpu.gradients import combine
-from semiseg.kernels.cpu.marginals import Smoother, Wanted
+from semiseg.kernels.cpu.marginals import Smoother
+from semiseg.kernels.cpu.posteriors import Wanted
 from semiseg.kernels.naive import naive_marginals
 from semiseg.kernels.resolve import resolve, sequence
 

@@ -58,3 +58,20 @@ def test_segments_of_labels():
     assert list(zip(*(x.tolist() for x in path), strict=True)) == [
         (0, 0, 2, 4), (0, 2, 4, 2), (1, 0, 4, 2), (2, 0, 1, 1), (2, 1, 2, 0), (2, 2, 4, 1),
     ]  # fmt: skip
+
+
+def test_sums_are_differentiable_twice_and_forbidden_lengths_stay_so():
+    generator = torch.Generator().manual_seed(0)
+    shapes = (2, 9, 3), (4, 3), (3, 3), (3,)
+    scores = [torch.randn(*shape, generator=generator, dtype=torch.float64).requires_grad_() for shape in shapes]
+    longest = torch.tensor([1, 2, 3])
+    labels = torch.tensor([[0, 1, 1, 2, 2, 2, 2, 2, 0], [2, 2, 2, 1, 1, 0, 2, 0, 1]])
+    path = path_of(labels.numpy())
+
+    def of(emissions, durations, transitions, tail):
+        return path_score(Potentials(emissions, durations, transitions, longest, tail), path)
+
+    assert torch.autograd.gradcheck(of, scores)
+    assert torch.autograd.gradgradcheck(of, scores)
+    without = path_score(Potentials(*scores[:3], longest), path)
+    assert without.isneginf().tolist() == [True, False]

@@ -11,7 +11,8 @@ from models import frame_grammar, informative
 from test_stream import blocks as parts_of
 
 from semiseg import kernels, segment_stream
-from semiseg.kernels.cpu.marginals import Part, Smoother, Wanted
+from semiseg.kernels.cpu.marginals import Part, Smoother
+from semiseg.kernels.cpu.posteriors import Wanted
 from semiseg.kernels.potentials import Potentials
 from semiseg.kernels.views import forgets
 from semiseg.segment_stream import Block, Found, certain, views

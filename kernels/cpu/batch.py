@@ -1,6 +1,8 @@
-"""A ragged batch, item by item: long items are cut into chunks, short ones share the threads among themselves."""
+"""A ragged batch: long items are cut into chunks, short ones share the threads among themselves, some side by side."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -8,21 +10,24 @@ from torch import Tensor
 
 from .. import fixed
 from ..checks import check_integer
-from ..errors import InfeasibleError
+from ..errors import InfeasibleError, PotentialsError
 from ..expansion import contract
-from ..plan import Plan, plan
-from ..resolve import Layout, Leaves, Sequence, sequence
+from ..plan import SMALL, STRETCH, Plan, groups, plan
+from ..resolve import SHARED, Gradients, Layout, Leaves, Sequence, sequence, sequences
 from ..results import Calls, Marginals, Report, Segments
 from .calls import Described, describe
 from .chunks import Chunks
 from .directions import Direction
-from .gradients import Gradients, combine, partition_and_gradients
+from .gradients import Derivatives, combine, gradients_of, gradients_of_group
+from .groups import Group, Pair, partitions, single, travel
 from .k_best import k_best_item
-from .marginals import Part, Smoother, Wanted, final_partition
-from .posteriors import Counts
+from .marginals import Part, Smoother, final_partition
+from .posteriors import Counts, Wanted
 from .sample import sample_item
 from .threads import pool
 from .viterbi import viterbi_item
+
+R = TypeVar("R")
 
 
 class Options(NamedTuple):
@@ -48,19 +53,24 @@ def plan_for(x: Sequence, options: Options, single: bool, values: int = 4) -> Pl
     return plan(T, C, int(x.longest.max()), threads, options.chunks, options.warm_up, values)
 
 
-def each_item(layout: Layout, options: Options, work):
+def each_item(layout: Layout, options: Options, work: Callable[[int], R]) -> list[R]:
     """Return `work(item)` for every item, in order, errors naming the item."""
+    items = [range(item, item + 1) for item in range(len(layout.lengths))]
+    return each(items, options, lambda own: work(own.start))
 
-    def named(item: int):
+
+def each(shares: list[range], options: Options, work: Callable[[range], R]) -> list[R]:
+    """Return `work(items)` for every share of a batch, in order, errors naming the item."""
+
+    def named(items: range) -> R:
         try:
-            return work(item)
+            return work(items)
         except InfeasibleError as error:
-            raise error.of(item) from None
+            raise error.of(items[error.item]) from None
 
-    items = range(len(layout.lengths))
-    if len(items) == 1:
-        return [named(0)]
-    return list(pool(options.threads, "items").map(named, items))
+    if len(shares) == 1:
+        return [named(shares[0])]
+    return list(pool(options.threads, "items").map(named, shares))
 
 
 def logs(leaves: Leaves, layout: Layout, item: int) -> Sequence:
@@ -71,16 +81,69 @@ def logs(leaves: Leaves, layout: Layout, item: int) -> Sequence:
     return x
 
 
+class Shares(NamedTuple):
+    """A batch of one model, cut into groups of short neighbours and single long ones."""
+
+    leaves: Leaves
+    layout: Layout
+    options: Options
+    items: list[range]
+    first: Sequence  # of the first share
+    pair: Pair
+
+    def is_group(self, items: range) -> bool:
+        """Return whether a share goes through in one piece."""
+        whole = self.options.chunks in (None, 1) and self.options.warm_up is None
+        return whole and not self.pair[0].rare and int(self.layout.lengths[items].max()) <= STRETCH
+
+    def group(self, items: range) -> Group:
+        """Return short sequences for the log semiring, their scores small enough to be told apart."""
+        x = self.first if items.start == 0 else sequences(self.leaves, self.layout, items)
+        # all items, and what lies behind them, are more than any of them
+        emissions = fixed.largest_scores(x.emissions.reshape(-1, x.emissions.shape[2]))[0]
+        scores = fixed.largest_scores(x.scores.reshape(1, -1))[1]
+        try:
+            fixed.check_magnitude(x, emissions, scores, x.emissions.shape[1])
+        except PotentialsError:
+            for item in items:
+                logs(self.leaves, self.layout, item)
+        return Group(x, self.layout.lengths[items], self.pair)
+
+    def helpers(self, items: range) -> ThreadPoolExecutor | None:
+        """Return the threads that may help with a group."""
+        T, C, K = int(self.layout.lengths[items].sum()), len(self.layout.longest), int(self.layout.longest.max())
+        return pool(self.options.threads) if len(self.items) == 1 and T * C * (C + K) > SMALL else None
+
+
+def shares(leaves: Leaves, layout: Layout, options: Options, along: Callable[..., Sequence]) -> Shares:
+    """Return the shares of a batch; `along(x, items)` is what their sequences are read as."""
+    C, K, threads = len(layout.longest), int(layout.longest.max()), options.threads or torch.get_num_threads()
+    items = groups(layout.lengths.tolist(), C, K, threads)
+    x = sequences(leaves, layout, items[0])
+    forward = Direction(single(along(x, items[0]), 0, int(layout.lengths[0])))
+    batch = Shares(leaves, layout, options, items, x, (forward, Direction(forward.x, reverse=True, like=forward)))
+    cut = ([own] if batch.is_group(own) else [range(item, item + 1) for item in own] for own in items)
+    return batch._replace(items=[own for parts in cut for own in parts])
+
+
 def log_partitions(leaves: Leaves, layout: Layout, options: Options) -> Tensor:
     """Return (B,) log partitions from forward passes alone."""
+    batch = shares(leaves, layout, options, lambda x, items: x)
+    z = torch.zeros(len(layout.lengths), dtype=torch.float64)
 
-    def work(item: int) -> float:
-        x = logs(leaves, layout, item)
-        chunks = Chunks([Direction(x)], plan_for(x, options, alone(layout), 0), pool(options.threads))
+    def work(items: range) -> None:
+        if batch.is_group(items):
+            group = batch.group(items)
+            z[items.start : items.stop] = torch.from_numpy(partitions(group, travel(group, 0)))
+            return
+        x = logs(leaves, layout, items.start)
+        direction = Direction(x, like=batch.pair[0])
+        chunks = Chunks([direction], plan_for(x, options, alone(layout), 0), pool(options.threads))
         chunks.settle()
-        return final_partition(chunks, Direction(x, reverse=True))
+        z[items.start] = float(final_partition(chunks, Direction(x, reverse=True, like=batch.pair[1])))
 
-    return torch.tensor(each_item(layout, options, work), dtype=torch.float64, device=leaves.emissions.device)
+    each(batch.items, options, work)
+    return z.to(leaves.emissions.device)
 
 
 def alone(layout: Layout) -> bool:
@@ -95,46 +158,50 @@ def gradients(
     needs: tuple[bool, ...],
     tangent: Leaves | None = None,
     step: float = 0.0,
-) -> tuple[Tensor, list[Gradients]]:
-    """Return (B,) log partitions and each item's gradients; with a tangent, the derivatives of both along it."""
+) -> tuple[Tensor, Gradients]:
+    """Return (B,) log partitions and their gradients; with a tangent, the derivatives of both along it."""
     need = dict(zip(Leaves._fields, needs, strict=True))
+    need["first"] &= layout.left == "censored"  # else nothing depends on it
     wanted = Wanted(
         changes=need["transitions"] or need["scores"],
         durations=need["durations"] or need["tail"],
     )
 
-    def work(item: int):
-        x = logs(leaves, layout, item)
-        if tangent is not None:
-            v = sequence(tangent, layout, item)
-            small = {f: 1j * step * np.nan_to_num(getattr(v, f).astype(np.float64)) for f in Gradients._fields}
-            x = x._replace(**{f: getattr(x, f) + moved for f, moved in small.items()})
-        z, g = partition_and_gradients(x, plan_for(x, options, alone(layout)), pool(options.threads), wanted)
-        if tangent is not None:
-            return z.imag / step, Gradients(*(a.imag / step for a in g))
-        return z, g
+    def along(x: Sequence, items: range) -> Sequence:
+        if tangent is None:
+            return x
+        v = sequences(tangent, layout, items)
+        small = {f: 1j * step * np.nan_to_num(getattr(v, f).astype(np.float64)) for f in Leaves._fields}
+        return x._replace(**{f: getattr(x, f) + moved.reshape(getattr(x, f).shape) for f, moved in small.items()})
 
-    found = each_item(layout, options, work)
-    z = torch.tensor([float(z) for z, _ in found], dtype=torch.float64, device=leaves.emissions.device)
-    return z, [g for _, g in found]
+    B = len(layout.lengths)
+    batch = shares(leaves, layout, options, along)
+    z = torch.zeros(B, dtype=torch.float64)
+    shapes = [(B, *leaf.shape) if name in SHARED else leaf.shape for name, leaf in zip(need, leaves, strict=True)]
+    out = Gradients(
+        *(torch.zeros(n, dtype=torch.float64) if need[name] else None for n, name in zip(shapes, need, strict=True))
+    )
 
+    def work(items: range) -> None:
+        if batch.is_group(items):
+            group = batch.group(items)
+            keep(items, gradients_of_group(group._replace(x=along(group.x, items)), batch.helpers(items), wanted))
+            return
+        x = logs(leaves, layout, items.start)
+        how = plan_for(x, options, alone(layout)), pool(options.threads), wanted, batch.pair
+        keep(items, gradients_of(along(x, items), *how))
 
-def weigh(items: list[Gradients], weight: Tensor, leaves: Leaves) -> tuple[Tensor, ...]:
-    """Return the items' gradients as tensors like the leaves, each item times its weight."""
-    w = weight.detach().cpu().double().numpy()
-    out = []
-    for field, leaf in zip(Leaves._fields, leaves, strict=True):
-        total = np.zeros(leaf.shape)
-        for b, g in enumerate(items):
-            x = getattr(g, field)
-            if field in ("emissions", "scores"):
-                total[b, : len(x)] = w[b] * x
-            elif field in ("begin", "finish"):
-                total[b] = w[b] * x
-            else:
-                total += w[b] * x
-        out.append(torch.from_numpy(total).to(leaf.dtype).to(leaf.device))
-    return tuple(out)
+    def keep(items: range, found: Derivatives) -> None:
+        rows = slice(items.start, items.stop)
+        for total, part in zip((z, *out), found, strict=True):
+            if total is not None:
+                x = part if tangent is None else part.imag / step
+                into = total[rows] if x.ndim == 1 else total[rows, : x.shape[1]]
+                into.copy_(torch.from_numpy(x))
+
+    each(batch.items, options, work)
+    device = leaves.emissions.device
+    return z.to(device), Gradients(*(None if x is None else x.to(device) for x in out))
 
 
 def join(reports: list[Report]) -> Report:

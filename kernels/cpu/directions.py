@@ -5,13 +5,14 @@ boundary maps are transposed, the phase runs the other way, the two edges change
 that follows a start) and `h` is `beta` (all that follows an end). One kernel serves both.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import fixed
-from ..compiled import scratch
+from ..compiled import compiled, scratch
 from ..edges import Tables, continued, virtual_rows
 from ..errors import InfeasibleError
 from ..resolve import Sequence
@@ -26,7 +27,10 @@ SPARSE = 20  # an arc in the log domain costs as much as this many among all C x
 
 
 class State(NamedTuple):
-    """All that the future needs to know at one boundary; scores are relative to `offset`. Arrays are never changed."""
+    """All that the future needs to know at one boundary; scores are relative to `offset`. Arrays are never changed.
+
+    With a first axis in its arrays: N of them.
+    """
 
     position: int  # boundaries since the start of the stream, in the direction of travel
     offset: float | complex | int
@@ -41,7 +45,12 @@ class Direction:
     """A sequence read one way, in the log semiring, or in the max semiring when it comes with fixed-point tables."""
 
     def __init__(
-        self, x: Sequence, reverse: bool = False, tables: Tables | None = None, source: Sequence | None = None
+        self,
+        x: Sequence,
+        reverse: bool = False,
+        tables: Tables | None = None,
+        source: Sequence | None = None,
+        like: "Direction | None" = None,  # through any sequence of the same model
     ):
         self.x, self.reverse, self.tables = x, reverse, tables
         self.source = source  # max semiring: the sequence before quantisation, for emissions and boundary scores
@@ -49,7 +58,14 @@ class Direction:
         self.fixed = tables is not None
         self.dtype = np.dtype(np.int64) if self.fixed else np.result_type(x.durations, np.float64)
         self.never = fixed.NEVER if self.fixed else -np.inf
-        self.model, self.weights = _model(x, reverse, tables, self.dtype, self.never)
+        self.model: Model
+        self.weights: NDArray | None
+        if like is None:
+            self.model, self.weights = _model(x, reverse, tables, self.dtype, self.never)
+        elif like.reverse == reverse:
+            self.model, self.weights = like.model, like.weights
+        else:
+            self.model, self.weights = like.model._replace(**_changes(x, reverse, tables, self.dtype)), like.weights
         self.ring = -(-int(x.longest.max()) // BLOCK) * BLOCK
         # every change of labels needs a boundary that its first map allows: these may be few
         self.rare = self.dtype.kind != "c" and 0 < len(self.model.arc_source) == len(self.model.site_source)
@@ -72,11 +88,11 @@ class Direction:
 
     def phase(self, t: int) -> int:
         """Return the row of this direction's transitions that serves its boundary t."""
-        return t if self.reverse else self.x.origin + t
+        return t - self.x.origin - self.length if self.reverse else self.x.origin + t
 
-    def start(self) -> State:
-        """Return the state at the sequence's own beginning in this direction."""
-        x, state = self.x, self._empty(0)
+    def start(self, *axes: int) -> State:
+        """Return the state at the sequence's own beginning in this direction; `axes`: as many of them."""
+        x, state = self.x, self._empty(0, *axes)
         censored = (x.right if self.reverse else x.left) == "censored"
         if self.tables is not None:
             state.first[:] = 0 if censored else self.never
@@ -88,7 +104,7 @@ class Direction:
         first, origin = (np.zeros((1, len(x.longest))), 0) if self.reverse else (x.first, x.origin)
         ring, folded = virtual_rows(first.astype(self.dtype), x.longest, x.tail, x.period, origin)
         state.entry[:] = first[origin % len(first)]
-        state.ring[:, self.ring - len(ring) :] = ring[::-1].T
+        state.ring[..., self.ring - len(ring) :] = ring[::-1].T
         state.folded[:] = folded.T
         return self._masked(state)
 
@@ -103,14 +119,14 @@ class Direction:
     def _masked(self, state: State) -> State:
         """Return a state whose rows beyond each label's window and period are forbidden."""
         for c, (longest, period) in enumerate(zip(self.model.longest, self.model.period, strict=True)):
-            state.ring[c, : self.ring - longest] = self.never
-            state.folded[c, period:] = self.never
+            state.ring[..., c, : self.ring - longest] = self.never
+            state.folded[..., c, period:] = self.never
         return state
 
-    def _empty(self, position: int) -> State:
+    def _empty(self, position: int, *axes: int) -> State:
         C = len(self.x.longest)
         rows = int(self.x.period.max())
-        full = lambda *shape: np.full(shape, self.never, self.dtype)  # noqa: E731
+        full = lambda *shape: np.full((*axes, *shape), self.never, self.dtype)  # noqa: E731
         return State(position, 0, full(C), full(C), full(C, self.ring), full(C, rows), full(C))
 
     def step(
@@ -121,17 +137,36 @@ class Direction:
         alpha, h = (scratch(shape, self.dtype), scratch(shape, self.dtype)) if out is None else out
         moved = State(stop, state.offset, *(a.copy() for a in state[2:]))
         a, b = state.position, stop
-        block = (
-            self.model, self.weights, self.emissions(a, b), self.scores(a, b), self.phase(a), a, *moved[2:], alpha, h,
-        )  # fmt: skip
-        done = False
+        emissions, scores, done = self.emissions(a, b), self.scores(a, b), False
         if self.rare:
-            done, base = advance_rarely(*block, (b - a) * len(self.model.top) * (1 + self.ring / FEW))
+            budget = (b - a) * len(self.model.top) * (1 + self.ring / FEW)
+            done, base = advance_rarely(
+                self.model, self.weights, emissions, scores, self.phase(a), a, *moved[2:], alpha, h, budget
+            )
         if not done:
-            base = advance(*block)
+            arrays = (x[None] for x in (*moved[2:], alpha, h))
+            (base,) = self.advance(emissions[None], scores[None], [self.phase(a)], a, [b - a], arrays)
         if base.real <= self.never / 2:
             raise InfeasibleError(0, self._dead_end(state, stop))
         return moved._replace(offset=state.offset + base), alpha, h
+
+    def advance(
+        self,
+        emissions: NDArray,
+        scores: NDArray,
+        phases: list[int] | NDArray,
+        age: int,
+        lengths: list[int] | NDArray,
+        arrays: Iterable[NDArray],
+    ) -> NDArray:
+        """Move the arrays of N states over blocks (N, n, C), in place; return the common scores taken out of them.
+
+        The last two arrays are filled with alpha and h, (N, n, C).
+        """
+        bases = np.zeros(len(emissions), self.dtype)
+        phases, lengths = np.asarray(phases, np.int64), np.asarray(lengths, np.int64)
+        advance(self.model, self.weights, emissions, scores, phases, age, lengths, *arrays, bases)
+        return bases
 
     def travel(self, state: State) -> State:
         """Return the state at the end of the sequence."""
@@ -167,48 +202,92 @@ def _model(
     C = len(x.longest)
     lengths = 2 * (int(x.longest.max()) + int(x.period.max()) + BLOCK)  # twice: seams meet ring to ring
     table = np.ascontiguousarray(continued(x.durations, x.longest, x.tail, x.period, lengths).T)
-    transitions, types, P = x.transitions, x.types, len(x.transitions)
-    if reverse:
-        phases = (x.origin + x.emissions.shape[0] - np.arange(P)) % P
-        transitions, types = transitions[phases].transpose(0, 2, 1), types.transpose(0, 2, 1)
-    allowed = transitions.real.transpose(0, 2, 1) > -np.inf  # (P, target, source)
-    stops = np.cumsum(allowed.sum(2)).reshape(P, C)
-    scored = np.where(allowed, types[0].T if len(types) else -1, -1)  # (P, target, source) column of the first map
-    row, target, source = np.nonzero(scored >= 0)
-    site = row * x.columns[-1] + scored[row, target, source]
-    order = site.argsort(kind="stable")
-    finite = transitions.real[transitions.real > -np.inf]
-    transition_ref = float(finite.max()) if finite.size else 0.0
-    weights, enter = None, np.zeros((C, 1), dtype)
-    top = np.zeros(C)
+    weights, enter, top = None, np.zeros((C, 1), dtype), np.zeros(C)
     if tables is not None:
-        table, transitions = fixed.integers(table), fixed.integers(transitions)
+        table = fixed.integers(table)
         if tables.enter is not None:
             enter = np.ascontiguousarray(fixed.integers(tables.enter).T)
-        transition_weights = np.zeros((0, 0, 0), dtype)
     else:
-        top = np.where(table.real.max(1) > -np.inf, table.real.max(1), 0.0)
+        top = table.real.max(1)
+        top = np.where(top > -np.inf, top, 0.0)
         table = table.astype(dtype)
         weights = np.exp(table - top[:, None])
-        transition_weights = np.exp(transitions.astype(dtype) - transition_ref)
+    alive = x.tail.real > -np.inf
     return Model(
         table=table,
         top=top,
         longest=x.longest,
-        period=np.where(x.tail.real > -np.inf, x.period, 0),
-        tail=np.where(x.tail.real > -np.inf, x.tail, 0).astype(dtype),
-        transitions=np.ascontiguousarray(transitions, dtype=dtype),
-        transition_weights=np.ascontiguousarray(transition_weights, dtype=dtype),
-        transition_ref=transition_ref,
-        arc_start=np.concatenate([stops[:, :1] - allowed[:, 0].sum(1, keepdims=True), stops], axis=1),
-        arc_source=allowed.nonzero()[2],
-        site_start=np.searchsorted(site[order], np.arange(P)[:, None] * x.columns[-1] + np.arange(x.columns[-1] + 1)),
-        site_source=source[order],
-        site_target=target[order],
-        sparse=bool(allowed.sum((1, 2)).max() * SPARSE < C * C),
-        types=np.ascontiguousarray(types),
-        columns=x.columns,
+        period=np.where(alive, x.period, 0),
+        tail=np.where(alive, x.tail, 0).astype(dtype),
         enter=enter,
+        columns=x.columns,
         never=never,
         floor=never if tables is None else never // 2,
+        **_changes(x, reverse, tables, dtype),
     ), weights
+
+
+def _changes(x: Sequence, reverse: bool, tables: Tables | None, dtype: np.dtype) -> dict[str, Any]:
+    """Return what of a model depends on the direction: changes of labels."""
+    transitions, types = x.transitions, x.types
+    P, C, _ = transitions.shape
+    if reverse:
+        transitions, types = transitions[-np.arange(P) % P].transpose(0, 2, 1), types.transpose(0, 2, 1)
+    allowed = np.ascontiguousarray(transitions.real > -np.inf)
+    scored = np.ascontiguousarray(types[0]) if len(types) else np.full((C, C), -1)
+    arc_start, arc_source, site_start, site_source, site_target = _arcs(allowed, scored, int(x.columns[-1]))
+    most = float(transitions.real.max())
+    reference = most if most > -np.inf else 0.0
+    weights = np.zeros((0, 0, 0), dtype)
+    if tables is not None:
+        transitions = fixed.integers(transitions)
+    else:
+        weights = np.ascontiguousarray(np.exp(transitions.astype(dtype) - reference))
+    return {
+        "transitions": np.ascontiguousarray(transitions, dtype=dtype),
+        "transition_weights": weights,
+        "transition_ref": reference,
+        "arc_start": arc_start,
+        "arc_source": arc_source,
+        "site_start": site_start,
+        "site_source": site_source,
+        "site_target": site_target,
+        "sparse": bool((arc_start[:, -1] - arc_start[:, 0]).max() * SPARSE < C * C),
+        "types": np.ascontiguousarray(types),
+    }
+
+
+@compiled
+def _arcs(allowed, scored, columns):
+    """Return the lists of arcs of `Model` from (P, source, target), and (source, target) columns of the first map."""
+    P, C, _ = allowed.shape
+    arc_start, site_start = np.zeros((P, C + 1), np.int64), np.zeros((P, columns + 1), np.int64)
+    at = np.zeros(P * columns + 1, np.int64)  # of the next arc of each site
+    arcs = sites = 0
+    for row in range(P):
+        for c in range(C):
+            arc_start[row, c] = arcs
+            for source in range(C):
+                if allowed[row, source, c]:
+                    arcs += 1
+                    if scored[source, c] >= 0:
+                        sites += 1
+                        at[row * columns + scored[source, c] + 1] += 1
+        arc_start[row, C] = arcs
+    at = np.cumsum(at)
+    for row in range(P):
+        site_start[row] = at[row * columns : (row + 1) * columns + 1]
+    arc_source = np.empty(arcs, np.int64)
+    site_source, site_target = np.empty(sites, np.int64), np.empty(sites, np.int64)
+    arcs = 0
+    for row in range(P):
+        for c in range(C):
+            for source in range(C):
+                if allowed[row, source, c]:
+                    arc_source[arcs] = source
+                    arcs += 1
+                    if scored[source, c] >= 0:
+                        k = row * columns + scored[source, c]
+                        site_source[at[k]], site_target[at[k]] = source, c
+                        at[k] += 1
+    return arc_start, arc_source, site_start, site_source, site_target

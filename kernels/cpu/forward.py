@@ -60,17 +60,13 @@ def _tiles(
         for c in range(C):
             if model.period[c] > 0:
                 fold(model, weights, c, g[c], low[c], t0, J, R, tail[c])
-            if J == BLOCK:
+            if J == BLOCK and (model.longest[c] > 1 or model.period[c] > 0):  # else nothing is open across tiles
                 weigh_block(weights, g[c], w[c], refs[c], (R + t0) // BLOCK)
 
 
 @compiled(fast=True)
-def advance(model, weights, emissions, scores, phase, age, alpha, entry, ring, tail, first, out_alpha, out_h):
-    """Move a state over a block in place and return the common score taken out of it (`never`: nothing is alive).
-
-    Fills `out_h[t]` for the block's boundaries and `out_alpha[t]` for the boundaries one further, both relative to
-    the state's offset on entry. `age` counts positions since a censored start (max semiring only).
-    """
+def _advance(model, weights, emissions, scores, phase, age, alpha, entry, ring, tail, first, out_alpha, out_h):
+    """Move one state over its block, and return what is taken out of it."""
     n, C = emissions.shape
     R = ring.shape[1]
     g = scratch((C, R + n), ring.dtype)
@@ -134,3 +130,21 @@ def rebase(never, floor, alpha, ring, tail, first):
             if tail[c, i].real > floor:
                 tail[c, i] -= base
     return base
+
+
+@compiled
+def advance(
+    model, weights, emissions, scores, phases, age, lengths, alpha, entry, ring, tail, first, out_alpha, out_h, bases
+):  # fmt: skip
+    """Move states, each over its block, in place and fill `bases` with the common scores taken out of them.
+
+    A base of `never`: nothing is alive. Fills `out_h[i, t]` for a block's boundaries and `out_alpha[i, t]` for the
+    boundaries one further, both relative to the state's offset on entry; nothing behind `lengths[i]`. `age` counts
+    positions since a censored start (max semiring only).
+    """
+    for i in range(lengths.shape[0]):
+        n = lengths[i]
+        bases[i] = _advance(
+            model, weights, emissions[i, :n], scores[i, :n], phases[i], age, alpha[i], entry[i], ring[i], tail[i],
+            first[i], out_alpha[i, :n], out_h[i, :n],
+        )  # fmt: skip

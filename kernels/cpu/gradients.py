@@ -1,4 +1,4 @@
-"""log Z of one sequence with its gradient for every leaf, in real or complex numbers.
+"""log Z of sequences with its gradient for every leaf, in real or complex numbers.
 
 In complex numbers this is a derivative of the gradient: with scores `x + i eps v` the imaginary parts are `eps` times
 the Hessian's product with `v`, free of cancellation however small `eps` is. That is the expectation semiring's pass
@@ -15,21 +15,24 @@ from numpy.typing import NDArray
 from ..edges import virtual_phases
 from ..plan import Plan
 from ..resolve import Sequence
-from .marginals import Part, Smoother, Wanted
-from .posteriors import Counts
+from .groups import Group, Pair, smooth
+from .hidden import edge_counts, edge_rows
+from .marginals import Part, Smoother
+from .posteriors import Counts, Wanted
 
 
-class Gradients(NamedTuple):
-    """The derivative of log Z for each leaf of one sequence (see `resolve.Leaves`)."""
+class Derivatives(NamedTuple):
+    """log Z of N sequences, and its derivatives as `resolve.Gradients` has them; nothing behind their ends."""
 
-    emissions: NDArray  # (T, C) position posteriors
-    durations: NDArray  # (K + 1, C) expected durations, hidden lengths of cut segments included
-    tail: NDArray  # (C,) expected periods spent in the tail
-    transitions: NDArray  # (P, C, C) expected label changes
-    scores: NDArray  # (T + 1, n) boundary posteriors by type
-    first: NDArray  # (P, C)
-    begin: NDArray  # (C,)
-    finish: NDArray  # (C,)
+    log_partition: NDArray  # (N,)
+    emissions: NDArray
+    durations: NDArray
+    tail: NDArray
+    transitions: NDArray
+    scores: NDArray
+    first: NDArray
+    begin: NDArray
+    finish: NDArray
 
 
 def combine(smoother: Smoother, wanted: Wanted, each: Callable[[Part], None]) -> tuple[Counts, float]:
@@ -49,15 +52,13 @@ def combine(smoother: Smoother, wanted: Wanted, each: Callable[[Part], None]) ->
     return counts, closing
 
 
-def partition_and_gradients(
-    x: Sequence, plan: Plan, pool: ThreadPoolExecutor, wanted: Wanted
-) -> tuple[complex | float, Gradients]:
-    """Return log Z and its gradient (zeros where not wanted)."""
-    smoother = Smoother(x, plan, pool)
+def gradients_of(x: Sequence, plan: Plan, pool: ThreadPoolExecutor, wanted: Wanted, pair: Pair) -> Derivatives:
+    """Return log Z of one sequence and its derivatives (zeros where not wanted), as those of a group of one."""
+    smoother = Smoother(x, plan, pool, like=pair)
     T, C = x.emissions.shape
     dtype = smoother.forward.dtype
     emissions, scores = np.zeros((T, C), dtype), np.zeros((T + 1, x.scores.shape[1]), dtype)
-    begin, finish, first = np.zeros(C, dtype), np.zeros(C, dtype), np.zeros(x.first.shape, dtype)
+    begin, finish = np.zeros(C, dtype), np.zeros(C, dtype)
 
     def keep(part: Part) -> None:
         emissions[part.u : part.v] = part.position
@@ -69,11 +70,43 @@ def partition_and_gradients(
             finish[:] = part.end[-1]
 
     counts, _ = combine(smoother, wanted, keep)
-    if x.left == "censored":
-        entry, ring, folded = smoother.edge_rows(0)
-        first += virtual_phases(ring, folded, x.first, x.longest, x.tail, x.period, x.origin)
-        first[x.origin % len(x.first)] += entry
-    gradients = Gradients(
-        emissions, counts.durations, counts.tail_steps, counts.transitions, scores, first, begin, finish
-    )
-    return smoother.log_partition(), gradients
+    first = virtual_starts(x, smoother.edge_rows(0)) if x.left == "censored" else np.zeros(x.first.shape, dtype)
+    found = emissions, counts.durations, counts.tail_steps, counts.transitions, scores, first, begin, finish
+    return Derivatives(np.array([smoother.log_partition()]), *(a[None] for a in found))
+
+
+def gradients_of_group(group: Group, pool: ThreadPoolExecutor | None, wanted: Wanted) -> Derivatives:
+    """Return log Z of short sequences and their derivatives (zeros where not wanted)."""
+    x, n, C = group.x, group.lengths, group.x.emissions.shape[2]
+    smoothed = smooth(group, wanted, pool)
+    found, items = smoothed.found, range(len(n))
+    dtype = found.start.dtype
+    counts = Counts.zeros(group.pair[0], len(n)) if found.counts is None else found.counts
+    scores, first = np.zeros(x.scores.shape, dtype), np.zeros((len(n), *x.first.shape), dtype)
+    begin, finish = np.zeros((len(n), C), dtype), np.zeros((len(n), C), dtype)
+    if found.kinds is not None:
+        scores[:, :-1] = found.kinds
+    if x.left == "exact":
+        begin[:] = found.start[:, 0]
+    if x.right == "exact":
+        finish[:] = found.end[items, n - 1]
+    for way, censored in enumerate((x.left == "censored", x.right == "censored")):
+        for i in items if censored else ():
+            edge = smoothed.edge(i, way)
+            if way == 0:
+                first[i] = virtual_starts(x, edge_rows(edge))
+            if wanted.durations:
+                for total, hidden in zip(counts, edge_counts(edge, way), strict=True):
+                    total[i] += hidden
+    return Derivatives(
+        smoothed.log_partition, found.position, counts.durations, counts.tail_steps, counts.transitions,
+        scores, first, begin, finish,
+    )  # fmt: skip
+
+
+def virtual_starts(x: Sequence, rows: tuple[NDArray, NDArray, NDArray]) -> NDArray:
+    """Return (P, C) the derivative for the weights of virtual starts from the posteriors at a censored left end."""
+    entry, ring, folded = rows
+    first = virtual_phases(ring, folded, x.first, x.longest, x.tail, x.period, x.origin)
+    first[x.origin % len(first)] += entry
+    return first

@@ -1,15 +1,14 @@
 """What lies hidden beyond a censored end: posteriors of the segments that began (end) there, and their durations."""
 
 from math import lcm
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiled import scratch
 from .directions import Direction, State
-from .meeting import reach_back
-from .posteriors import Counts, count_durations, weight
+from .meeting import across, weight
+from .posteriors import Counts, count_durations
 
 
 class Edge(NamedTuple):
@@ -19,14 +18,13 @@ class Edge(NamedTuple):
     there: Direction  # the one that ends there
     start: State  # of the one that begins there
     end: State
-    partition: float | complex  # of the two
+    partition: Any  # of the two, one number
 
 
 def edge_rows(edge: Edge) -> tuple[NDArray, NDArray, NDArray]:
     """Return the posteriors of what stands at one end: what starts there (C,), its ring (K, C), its folded rows."""
     x, y, z = edge.start, edge.end, edge.partition
-    ring, folded = scratch(y.ring.shape, y.ring.dtype), scratch(y.folded.shape, y.folded.dtype)
-    reach_back(edge.there.model, edge.there.weights, y.ring, y.folded, ring, folded)
+    ring, folded = across(edge.there, y)
     ring = weight(x.ring + ring, z)[:, ::-1][:, : int(edge.here.x.longest.max())].T
     return weight(x.entry + y.alpha, z), ring, weight(x.folded + folded, z).T
 
@@ -55,8 +53,9 @@ def edge_counts(edge: Edge, way: int) -> Counts:
             left, right = edge.end, edge.start
             starts, ends = flat - np.inf, flat
         count_durations(
-            model, forward.weights, (0, C), flat, left.ring, left.folded, starts, right.ring, right.folded, ends,
-            edge.partition, out.durations, out.tail_steps,
+            model, forward.weights, (0, C), np.array([n]),
+            *(x[None] for x in (flat, left.ring, left.folded, starts, right.ring, right.folded, ends)),
+            np.array([edge.partition], flat.dtype), out.durations[None], out.tail_steps[None],
         )  # fmt: skip
         return out
 

@@ -2,28 +2,20 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InfeasibleError
-from ..plan import Plan, boundaries
+from ..plan import Plan
 from ..resolve import Sequence
 from ..results import Report
 from .chunks import Chunks
 from .directions import Direction, State
 from .hidden import Edge, edge_counts, edge_rows
 from .meeting import anchor, begin
-from .posteriors import Counts, Panel, count_changes, count_durations, ends, positions, starts
-
-
-class Wanted(NamedTuple):
-    """Which posteriors to work out besides starts, ends and positions."""
-
-    changes: bool = False  # expected transitions, posteriors of boundary types
-    durations: bool = False
+from .posteriors import Counts, Panel, Stretches, Wanted, find
 
 
 class Part(NamedTuple):
@@ -50,14 +42,27 @@ def final_partition(chunks: Chunks, backward: Direction):
     return z + x.offset + right.offset + chunks.constants(0)[-1]
 
 
+def opened(state: State) -> tuple[NDArray, NDArray]:
+    """Return what is open in a state, without its offset, as that of one of several."""
+    return (state.ring + state.offset)[None], (state.folded + state.offset)[None]
+
+
 class Smoother:
     """Settled passes of one sequence, ready to give posteriors panel by panel."""
 
     def __init__(
-        self, x: Sequence, plan: Plan, pool: ThreadPoolExecutor, left: State | None = None, right: State | None = None
+        self,
+        x: Sequence,
+        plan: Plan,
+        pool: ThreadPoolExecutor,
+        left: State | None = None,
+        right: State | None = None,
+        *,
+        like: tuple[Direction, Direction] | tuple[None, None] = (None, None),
     ):
         self.x, self.plan, self.pool = x, plan, pool
-        self.forward, self.backward = Direction(x), Direction(x, reverse=True)
+        self.forward = Direction(x, like=like[0])
+        self.backward = Direction(x, reverse=True, like=like[1] or self.forward)
         self.chunks = Chunks([self.forward, self.backward], plan, pool, left, right)
         self.settled = self.chunks.settle()
         self.length = self.forward.length
@@ -96,32 +101,27 @@ class Smoother:
 
     def part(self, p: Panel, wanted: Wanted, pool: ThreadPoolExecutor | None = None) -> Part:
         """Return the posteriors of one panel; `pool`: threads that are free to help."""
-        x, forward = self.x, self.forward
-        emissions = forward.emissions(p.u, p.v)
-        start, end = starts(p), ends(p)
-        position = positions(p, start, end, emissions)
-        closing = position[-1] - end[-1]
-        kinds, counts = None, None
-        if wanted.changes or wanted.durations:
-            counts = Counts.zeros(forward)
-        if wanted.changes and counts is not None:
-            kinds = np.zeros((p.v - p.u, x.scores.shape[1]), forward.dtype)
-            scores = forward.scores(p.u, p.v)
-            first = 1 if p.before.entry.real.max() > -np.inf else 0
-            count_changes(
-                forward.model, scores, forward.phase(p.u), first, p.alpha, p.f, p.partition, counts.transitions, kinds
-            )  # fmt: skip
-        if wanted.durations and counts is not None:
-            a, b = p.before, p.behind
-            C = len(forward.model.top)
-            arguments = (
-                emissions, a.ring + a.offset, a.folded + a.offset, p.h, b.ring + b.offset, b.folded + b.offset,
-                p.beta[1:], p.partition, counts.durations, counts.tail_steps,
-            )  # fmt: skip
-            shares = boundaries(C, 1 if pool is None else min(C, pool._max_workers))
-            run = map if pool is None else pool.map
-            list(run(lambda of: count_durations(forward.model, forward.weights, of, *arguments), pairwise(shares)))
-        return Part(p.u, p.v, start, end, position, kinds, counts, p.shares, closing)
+        emissions = self.forward.emissions(p.u, p.v)
+        scores = self.forward.scores(p.u, p.v) if wanted.changes else emissions[:, :0]
+        one = Stretches(
+            np.array([p.v - p.u]),
+            np.array([self.forward.phase(p.u)]),
+            emissions[None],
+            scores[None],
+            opened(p.before),
+            opened(p.behind),
+            p.alpha[None],
+            p.h[None],
+            p.f[None],
+            p.beta[None, 1:],
+            np.array([p.partition]),
+            p.shares[None],
+        )
+        found = find(self.forward, one, wanted, pool)
+        start, end, position = found.start[0], found.end[0], found.position[0]
+        counts = None if found.counts is None else Counts(*(x[0] for x in found.counts))
+        kinds = None if found.kinds is None else found.kinds[0]
+        return Part(p.u, p.v, start, end, position, kinds, counts, p.shares, position[-1] - end[-1])
 
     def _edge(self, way: int) -> Edge:
         """Return the states of both directions at one end of the sequence, and their partition."""

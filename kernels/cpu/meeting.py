@@ -4,7 +4,7 @@ Every segmentation has, at boundary `t`, either a change of labels there or one 
 all of both gives the partition from local quantities alone, so its rounding does not grow with the sequence.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,9 +93,19 @@ def begin(direction: Direction, state: State) -> NDArray:
 
 def ahead(direction: Direction, state: State) -> Ahead:
     """Return what the state of one direction means to the entries of a state of the other."""
+    return Ahead(begin(direction, state), *across(direction, state))
+
+
+def across(direction: Direction, state: State) -> tuple[NDArray, NDArray]:
+    """Return the same for segments that are open in both: ring and folded rows."""
     ring, folded = scratch(state.ring.shape, state.ring.dtype), scratch(state.folded.shape, state.folded.dtype)
     reach_back(direction.model, direction.weights, state.ring, state.folded, ring, folded)
-    return Ahead(begin(direction, state), ring, folded)
+    return ring, folded
+
+
+def is_open(state: State) -> bool:
+    """Return whether a segment is open, or began beyond: never at an exact end."""
+    return bool(max(state.ring.real.max(), state.folded.real.max()) > -np.inf)
 
 
 def flat(alpha: NDArray, ring: NDArray, folded: NDArray) -> NDArray:
@@ -104,32 +114,47 @@ def flat(alpha: NDArray, ring: NDArray, folded: NDArray) -> NDArray:
 
 
 def log_sum(x: NDArray):
-    """Return log sum exp of all entries."""
-    top = x.real.max(initial=-np.inf)
-    if top == -np.inf:
-        return x.dtype.type(-np.inf)
-    return top + np.log(np.exp(x - top).sum())
+    """Return log sum exp along the last axis."""
+    top = x.real.max(-1, initial=-np.inf)
+    top = np.where(top > -np.inf, top, 0.0)
+    total = np.exp(x - top[..., None]).sum(-1)
+    alive = total.real > 0
+    return np.where(alive, top + np.log(np.where(alive, total, 1)), -np.inf)
 
 
 class Anchor(NamedTuple):
     """The partition as seen from one boundary, in the offsets of the two states, and whose position comes next."""
 
-    partition: float | complex
+    partition: Any  # one number
     shares: NDArray  # (C,) posterior that the position right of the boundary has label c
 
 
 def anchor(left: Direction, x: State, right: Direction, y: State) -> Anchor:
     """Return normaliser and label shares where a forward state meets a backward state."""
     starting = begin(left, x) + y.alpha if y.position > 0 else x.alpha + begin(right, y)
-    entries = starting[:, None]
-    if max(x.ring.real.max(), x.folded.real.max()) > -np.inf:  # else nothing is open, as at an exact end
-        beyond = ahead(right, y)
-        entries = np.concatenate([entries, x.ring + beyond.ring, x.folded + beyond.folded], axis=1)
-    partition = log_sum(entries)
-    alive = entries.real > -np.inf
-    shares = np.zeros_like(entries)
-    shares[alive] = np.exp(entries[alive] - partition)
-    return Anchor(partition, shares.sum(1))
+    if is_open(x) and is_open(y):
+        ring, folded = across(right, y)
+        return meet(starting, x.ring + ring, x.folded + folded)
+    return meet(starting)
+
+
+def meet(starting: NDArray, *through: NDArray) -> Anchor:
+    """Return normaliser and label shares of what changes labels at a boundary and of segments through it, by label.
+
+    (C,) and (C, n), or of boundaries of N sequences (N, C) and (N, C, n).
+    """
+    entries = np.concatenate([starting[..., None], *through], axis=-1)
+    partition = log_sum(entries.reshape(*entries.shape[:-2], -1))
+    known = np.where(partition.real > -np.inf, partition, 0)
+    return Anchor(partition, weight(entries, known[..., None, None]).sum(-1))
+
+
+def weight(scores: NDArray, partition) -> NDArray:
+    """Return exp(scores - partition), 0 for -inf (a complex -inf has no exponential of its own)."""
+    if not np.iscomplexobj(scores):
+        return np.exp(scores - partition)
+    live = scores.real > -np.inf
+    return np.where(live, np.exp(np.where(live, scores - partition, 0)), 0)
 
 
 def span(a: State, b: State) -> tuple[float, float]:

@@ -1,12 +1,16 @@
-"""Posteriors of one panel from the scores of both directions and the normaliser at its anchor."""
+"""Posteriors of panels from the scores of both directions and the normaliser at their anchors."""
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..compiled import compiled, scratch
+from ..plan import boundaries
 from .directions import Direction, State
+from .meeting import weight
 from .tiles import BLOCK, add_logs
 from .transition import arc_score, weigh_scores
 
@@ -28,39 +32,91 @@ class Panel(NamedTuple):
     shares: NDArray  # (C,) posterior of position u
 
 
-def weight(scores: NDArray, partition) -> NDArray:
-    """Return exp(scores - partition), 0 for -inf (a complex -inf has no exponential of its own)."""
-    if not np.iscomplexobj(scores):
-        return np.exp(scores - partition)
-    live = scores.real > -np.inf
-    return np.where(live, np.exp(np.where(live, scores, 0) - partition), 0)
+class Stretches(NamedTuple):
+    """N stretches of sequences of one model: what `Panel` says of each, scores behind its end forbidden."""
+
+    lengths: NDArray  # (N,) int64: boundaries u..v are rows 0..lengths
+    phases: NDArray  # (N,) int64 of boundaries u
+    emissions: NDArray  # (N, n, C)
+    scores: NDArray  # (N, n, columns) at u..v-1
+    open_left: tuple[NDArray, NDArray]  # (N, C, R) and (N, C, p): ring and folded rows at u, forward
+    open_right: tuple[NDArray, NDArray]  # at v, backward
+    alpha: NDArray  # (N, n + 1, C) at u..v
+    h: NDArray  # (N, n, C) at u..v-1
+    f: NDArray  # (N, n, C) at u..v-1
+    beta: NDArray  # (N, n, C) at u+1..v
+    partition: NDArray  # (N,)
+    shares: NDArray  # (N, C) posterior of position u
 
 
-def starts(p: Panel) -> NDArray:
-    """Return (n, C): a segment of c starts at u..v-1."""
-    return weight(p.h + p.f, p.partition)
+class Counts(NamedTuple):
+    """Sums of posteriors over a sequence: what the gradients of shared tensors are made of."""
+
+    transitions: NDArray  # (P, C, C)
+    durations: NDArray  # (K + 1, C)
+    tail_steps: NDArray  # (C,)
+
+    def plus(self, other: "Counts") -> "Counts":
+        """Return the sum of two counts."""
+        return Counts(*(a + b for a, b in zip(self, other, strict=True)))
+
+    @staticmethod
+    def zeros(direction: Direction, *axes: int) -> "Counts":
+        P, C, _ = direction.model.transitions.shape
+        full = lambda *shape: np.zeros((*axes, *shape), direction.dtype)  # noqa: E731
+        return Counts(full(P, C, C), full(*direction.x.durations.shape), full(C))
 
 
-def ends(p: Panel) -> NDArray:
-    """Return (n, C): a segment of c ends at u+1..v."""
-    return weight(p.alpha[1:] + p.beta[1:], p.partition)
+class Wanted(NamedTuple):
+    """Which posteriors to work out besides starts, ends and positions."""
+
+    changes: bool = False  # expected transitions, posteriors of boundary types
+    durations: bool = False
 
 
-def positions(p: Panel, start: NDArray, end: NDArray, emissions: NDArray) -> NDArray:
-    """Return (n, C): position u..v-1 is covered by c, from the anchor's shares by adding starts and taking off ends."""
-    change = start.copy()
-    change[1:] -= end[:-1]
-    change[0] = p.shares
-    out = np.cumsum(change, axis=0)
-    out[emissions.real == -np.inf] = 0
-    return out
+class Found(NamedTuple):
+    """Posteriors of N stretches, 0 behind their ends."""
+
+    start: NDArray  # (N, n, C) a segment of c starts at u..v-1
+    end: NDArray  # (N, n, C) a segment of c ends at u+1..v
+    position: NDArray  # (N, n, C) position u..v-1 is covered by c
+    kinds: NDArray | None  # (N, n, columns) at u..v-1
+    counts: Counts | None  # with a first axis N
+
+
+def find(forward: Direction, s: Stretches, wanted: Wanted, pool: ThreadPoolExecutor | None = None) -> Found:
+    """Return the posteriors of stretches; `pool`: threads that are free to help."""
+    partition = s.partition[:, None, None]
+    start, end = weight(s.h + s.f, partition), weight(s.alpha[:, 1:] + s.beta, partition)
+    # from the anchor's shares by adding starts and taking off ends
+    position = start.copy()
+    position[:, 1:] -= end[:, :-1]
+    position[:, 0] = s.shares
+    np.cumsum(position, axis=1, out=position)
+    position[s.emissions.real == -np.inf] = 0
+    if not (wanted.changes or wanted.durations):
+        return Found(start, end, position, None, None)
+    N, _, C = s.emissions.shape
+    model, kinds, counts = forward.model, None, Counts.zeros(forward, N)
+    if wanted.changes:
+        kinds = np.zeros(s.scores.shape, forward.dtype)
+        count_changes(model, s.lengths, s.scores, s.phases, s.alpha, s.f, s.partition, counts.transitions, kinds)
+    if wanted.durations:
+        arguments = (
+            s.lengths, s.emissions, *s.open_left, s.h, *s.open_right, s.beta, s.partition,
+            counts.durations, counts.tail_steps,
+        )  # fmt: skip
+        shares = boundaries(C, 1 if pool is None else min(C, pool._max_workers))
+        run = map if pool is None else pool.map
+        list(run(lambda of: count_durations(model, forward.weights, of, *arguments), pairwise(shares)))
+    return Found(start, end, position, kinds, counts)
 
 
 @compiled
 def cover(h, f, alpha, beta, partition, shares, emissions, where, covered, position):
     """Fill, at the boundaries `where` of a panel (ascending), `position` with the posterior of what comes next there.
 
-    `covered` gets the sums of that over all positions before. Posteriors are those of `positions`.
+    `covered` gets the sums of that over all positions before. Posteriors are those of `find`.
     """
     n, C = h.shape
     here, total = np.zeros(C), np.zeros(C)
@@ -91,44 +147,51 @@ def cover(h, f, alpha, beta, partition, shares, emissions, where, covered, posit
 
 
 @compiled
-def count_changes(model, scores, phase, first, alpha, f, partition, transitions, kinds):
-    """Add the posterior of every label change at the panel's boundaries to `transitions[phase]` and `kinds[t, type]`.
+def count_changes(model, lengths, scores, phases, alpha, f, partition, transitions, kinds):
+    """Add the posterior of every label change at the stretches' boundaries to `transitions` and `kinds[i, t, type]`.
 
-    `first` is 1 where the panel begins at the left end of the sequence, which is no change of labels. All C x C
-    changes are multiplied out as weights where that is safe, else arc by arc in the log domain.
+    All C x C changes are multiplied out as weights where that is safe, else arc by arc in the log domain.
     """
-    P, C = len(model.transitions), alpha.shape[1]
-    factors = scratch(scores.shape[1] + model.types.shape[0], alpha.dtype)
+    P, C = len(model.transitions), alpha.shape[2]
+    factors = scratch(scores.shape[2] + model.types.shape[0], alpha.dtype)
     left, right = scratch(C, alpha.dtype), scratch(C, alpha.dtype)
-    for t in range(first, f.shape[0]):
-        row = (phase + t) % P
-        if not model.sparse:
-            bound = _normalised(alpha[t], left) + _normalised(f[t], right) + model.transition_ref
-            if bound == -np.inf:
-                continue
-            bound += weigh_scores(model.columns, scores[t], factors)
-            if bound - partition.real < 600.0:
-                scale = np.exp(bound - partition)
-                _change_weights(
-                    model.transition_weights, model.types, row, factors, scale, left, right, transitions, kinds[t]
-                )  # fmt: skip
-                continue
-        for c in range(C):
-            if f[t, c].real == -np.inf:
-                continue
-            for a in range(model.arc_start[row, c], model.arc_start[row, c + 1]):
-                source = model.arc_source[a]
-                if alpha[t, source].real == -np.inf:
+    for i in range(lengths.shape[0]):
+        for t in range(lengths[i]):
+            row = (phases[i] + t) % P
+            if not model.sparse:
+                bound = _normalised(alpha[i, t], left) + _normalised(f[i, t], right) + model.transition_ref
+                if bound == -np.inf:
                     continue
-                x = alpha[t, source] + arc_score(model, row, scores[t], source, c) + f[t, c] - partition
-                if x.real < NEGLIGIBLE:
+                bound += weigh_scores(model.columns, scores[i, t], factors)
+                if bound - partition[i].real < 600.0:
+                    scale = np.exp(bound - partition[i])
+                    _change_weights(
+                        model.transition_weights, model.types, row, factors, scale, left, right,
+                        transitions[i], kinds[i, t],
+                    )  # fmt: skip
                     continue
-                posterior = np.exp(x)
-                transitions[row, source, c] += posterior
-                for m in range(model.types.shape[0]):
-                    kind = model.types[m, source, c]
-                    if kind >= 0:
-                        kinds[t, kind] += posterior
+            _change_arcs(model, row, scores[i, t], alpha[i, t], f[i, t], partition[i], transitions[i], kinds[i, t])
+
+
+@compiled
+def _change_arcs(model, row, scores, alpha, f, partition, transitions, kinds):
+    """Add the posteriors of all changes at one boundary, arc by arc."""
+    for c in range(f.shape[0]):
+        if f[c].real == -np.inf:
+            continue
+        for a in range(model.arc_start[row, c], model.arc_start[row, c + 1]):
+            source = model.arc_source[a]
+            if alpha[source].real == -np.inf:
+                continue
+            x = alpha[source] + arc_score(model, row, scores, source, c) + f[c] - partition
+            if x.real < NEGLIGIBLE:
+                continue
+            posterior = np.exp(x)
+            transitions[row, source, c] += posterior
+            for m in range(model.types.shape[0]):
+                kind = model.types[m, source, c]
+                if kind >= 0:
+                    kinds[kind] += posterior
 
 
 @compiled(fast=True)
@@ -180,11 +243,26 @@ def _normalised(x, out):
 
 @compiled
 def count_durations(
+    model, weights, labels, lengths, emissions, ring, folded, h, ring_right, folded_right, beta, partition, counts,
+    steps,
+):  # fmt: skip
+    """Add the expected number of segments that end inside each stretch to `counts[i, k, c]` and `steps[i, c]`.
+
+    Of labels `labels[0]..labels[1] - 1`: they have nothing to do with each other, so threads may share them.
+    """
+    for i in range(lengths.shape[0]):
+        n = lengths[i]
+        _count_durations(
+            model, weights, labels, emissions[i, :n], ring[i], folded[i], h[i, :n], ring_right[i], folded_right[i],
+            beta[i, :n], partition[i], counts[i], steps[i],
+        )  # fmt: skip
+
+
+@compiled
+def _count_durations(
     model, weights, labels, emissions, ring, folded, h, ring_right, folded_right, beta, partition, counts, steps
 ):  # fmt: skip
     """Add the expected number of segments that end inside the panel to `counts[k, c]`, tails to their row and `steps`.
-
-    Of labels `labels[0]..labels[1] - 1`: they have nothing to do with each other, so threads may share them.
 
     A segment in the tail counts where its length first passes through a row of the tail; `Q`, the geometric sum of
     all ends of one residue from there on, brings in the rest of it. `V` is the same for starts.
@@ -328,21 +406,3 @@ def _piece(
                     d = model.table[c, shift + i]
                     if d.real > -np.inf:
                         counts[shift + i, c] += factor * local[i] * np.exp(d - top_d)
-
-
-class Counts(NamedTuple):
-    """Sums of posteriors over a sequence: what the gradients of shared tensors are made of."""
-
-    transitions: NDArray  # (P, C, C)
-    durations: NDArray  # (K + 1, C)
-    tail_steps: NDArray  # (C,)
-
-    def plus(self, other: "Counts") -> "Counts":
-        """Return the sum of two counts."""
-        return Counts(*(a + b for a, b in zip(self, other, strict=True)))
-
-    @staticmethod
-    def zeros(direction: Direction) -> "Counts":
-        P, C, _ = direction.model.transitions.shape
-        full = lambda *shape: np.zeros(shape, direction.dtype)  # noqa: E731
-        return Counts(full(P, C, C), full(*direction.x.durations.shape), full(C))

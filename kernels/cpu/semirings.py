@@ -145,6 +145,9 @@ def near_log(model, weights, law, t, t0, J, R, age, emissions, h, S, g, low, tai
             alpha[c] = -np.inf
             continue
         S[c] += emissions[t, c]
+        if longest[c] == 1 and period[c] == 0:  # a chain: nothing to sum
+            alpha[c] = h[c] + (table[c, 1] + emissions[t, c]) if source.real > -np.inf else source
+            continue
         if source.real > -np.inf:
             if source.real - ref[c] > HEADROOM:
                 shrink = np.exp(ref[c] - source.real)

@@ -1,6 +1,6 @@
 """The operations on a batch on a GPU: what `cpu/batch.py` gives, under the same names."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,26 +12,13 @@ from ..cpu.sample import draw_samples
 from ..cpu.threads import pool
 from ..devices import moved, within_memory
 from ..expansion import contract
-from ..resolve import Layout, Leaves, sequence
+from ..resolve import Gradients, Layout, Leaves, sequence
 from ..results import Calls, Marginals, Report, Segments
 from .calls import Survey
 from .fetched import Fetched
 from .pieces import sent
 from .smoother import Smoother
 from .viterbi import best
-
-
-class Gradients(NamedTuple):
-    """The derivative of every item's log Z for each leaf that needs it, on the device (see `resolve.Leaves`)."""
-
-    emissions: Tensor | None  # (B, T, C) position posteriors
-    durations: Tensor | None  # (B, K + 1, C)
-    tail: Tensor | None  # (B, C)
-    transitions: Tensor | None  # (B, P, C, C)
-    scores: Tensor | None  # (B, T + 1, n)
-    first: Tensor | None  # (B, P, C)
-    begin: Tensor | None  # (B, C)
-    finish: Tensor | None  # (B, C)
 
 
 @within_memory
@@ -71,20 +58,6 @@ def gradients(
         first = smoother.first()
     found = outputs.position, sums.durations, sums.tail_steps, sums.transitions, outputs.kinds, first, begin, finish
     return smoother.log_partition, Gradients(*found)
-
-
-def weigh(items: Gradients, weight: Tensor, leaves: Leaves) -> tuple[Tensor | None, ...]:
-    """Return the items' gradients as tensors like the leaves, each item times its weight."""
-    out: list[Tensor | None] = []
-    for field, leaf in zip(Leaves._fields, leaves, strict=True):
-        x = getattr(items, field)
-        if x is not None:
-            w = weight.detach().to(x.dtype)
-            shared = field in ("durations", "tail", "transitions", "first")
-            x = torch.tensordot(w, x, 1) if shared else x * w.view(-1, *[1] * (x.ndim - 1))
-            x = x.to(leaf.dtype)
-        out.append(x)
-    return tuple(out)
 
 
 @within_memory
