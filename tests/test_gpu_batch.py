@@ -114,7 +114,7 @@ RUNS = every_run()
 def gpu_path(memory: int | None = None) -> Iterator[None]:
     """Have the operations run on the kernels, on a device or interpreted, in this much memory."""
     named = ("viterbi", "log_partitions", "gradients", "marginals", "sample")
-    there = SimpleNamespace(weigh=batch.weigh, **{n: partial(getattr(batch, n), memory=memory) for n in named})
+    there = SimpleNamespace(**{n: partial(getattr(batch, n), memory=memory) for n in named})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(devices, "quicker_here", lambda operation, potentials: False)
         if memory is not None or not ON_GPU:
