@@ -53,9 +53,10 @@ def gather(genome: Path, annotation: Path, grammar: Grammar, validation: Sequenc
         strips.append(strip)
         for law, found in said.items():
             lengths.setdefault(law, []).extend(found)
-    if not any(len(strip.genes) for strip in strips):
-        raise SemisegError(f"{annotation}: no gene to learn from outside of the validation sequences")
     notes += [*chosen.notes, *(f"left out of the loss: {n} genes ({why})" for why, n in problems.most_common())]
+    if not any(len(strip.genes) for strip in strips):
+        where = "no gene to learn from outside of the validation sequences"
+        raise SemisegError("; ".join([f"{annotation}: {where}", *notes]))
     depth = measured([part.contig for part in learnt], [gene for part in learnt for gene in part.genes])
     aside = [(part.contig, part.genes) for part in parts if part.aside]
     return Corpus(strips, aside, lengths, floor, depth, notes)
