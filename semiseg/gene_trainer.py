@@ -16,6 +16,7 @@ from .gene_model import Config, GeneModel
 from .gene_windows import Batch, draw
 from .genes import Gene
 from .grammar import Grammar, grammar
+from .interruption import check_fresh
 from .metrics import Scores, beliefs, score
 from .recipe import Plan
 from .reliability import measure
@@ -97,6 +98,7 @@ def from_files(
     first = rank() == 0
     if first:
         check_file(output)
+        check_fresh(output, resume)
     there = None if start is None else finder.load(bundled.find(start, "--from")).model
     rules = grammar(plan.labels)
     corpus = gather(genome, annotation, rules, validation)

@@ -49,9 +49,9 @@ class Checkpoint:
         """Return what the file holds; nothing has been done where there is none."""
         if self.path is None or not self.path.exists():
             return Standing()
-        stored = model_file.load(self.path)
+        stored = model_file.load_checkpoint(self.path)
         if stored.kind != KIND or stored.config.get("what") != self.what:
-            raise SemisegError(f"{self.path}: of a fit to other data, or with other options: go without --resume")
+            raise SemisegError(f"{self.path}: of a fit to other data, or with other options: delete it to begin anew")
         counts = Counts()
         counted = inner(stored.tensors, "counts.")
         for group in {name.split(".")[0] for name in counted}:

@@ -68,6 +68,14 @@ def load(path: Path) -> Stored:
         return Stored(**header, tensors=tensors)
 
 
+def load_checkpoint(path: Path) -> Stored:
+    """Return what a checkpoint holds; one that cannot be read is of no use to go on from."""
+    try:
+        return load(path)
+    except SemisegError as error:
+        raise SemisegError(f"{error}: delete it to begin anew") from None
+
+
 def read_about(path: Path) -> dict[str, Any]:
     """Return what a file says about itself; no tensor is read."""
     with opened(path, "numpy") as (_, header):

@@ -15,6 +15,7 @@ from .distributed import rank
 from .errors import SemisegError
 from .formats.places import check_file
 from .formats.segments import COLOURS
+from .interruption import check_fresh
 from .intervals import SIDES, Agreement, Segment, compare
 from .kernels import viterbi
 from .recipe import SignalPlan
@@ -155,6 +156,7 @@ def from_files(
     first = rank() == 0
     if first:
         check_file(output)
+        check_fresh(output, resume)
     corpus = gather(recordings, labels, validation, rate)
     wanted = plan.rate or None
     if wanted is not None and any(lead.rate is None for lead in (*corpus.training, *corpus.validation)):

@@ -11,7 +11,7 @@ import torch
 
 from .distributed import rank
 from .errors import SemisegError
-from .interruption import resumable
+from .interruption import checkpoint_of, resumable
 from .training import Known, Recipe, Run, Schedule, Windows, batches, settle_seeds
 
 
@@ -59,7 +59,7 @@ def train(
     settle_seeds(recipe)
     first = rank() == 0
     run = Run(model, recipe, device)
-    checkpoint = output.with_name(f"{output.name}.checkpoint")
+    checkpoint = checkpoint_of(output)
     state: dict[str, Any] = {"best": -1.0, "since": 0, "about": {}}
     is_kept = resume and checkpoint.exists()
     if is_kept:

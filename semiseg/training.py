@@ -217,13 +217,13 @@ class Run:
 
     def resume(self, path: Path) -> dict[str, Any]:
         """Go on from a checkpoint of the same model and recipe; return what was noted beside it."""
-        stored = model_file.load(path)
+        stored = model_file.load_checkpoint(path)
         if stored.kind != "checkpoint" or any(stored.config.get(k) != v for k, v in self.kind().items()):
-            raise SemisegError(f"{path}: a checkpoint of another model or recipe; train without --resume")
+            raise SemisegError(f"{path}: of another recipe, data or validation: delete it to begin anew")
         own = dict(self.tensors())
         best = {k.removeprefix(BEST): x for k, x in stored.tensors.items() if k.startswith(BEST)}
         if len(own) + len(best) != len(stored.tensors) or own.keys() - stored.tensors.keys():
-            raise SemisegError(f"{path}: its tensors are not those of its configuration")
+            raise SemisegError(f"{path}: its tensors are not those of its configuration: delete it to begin anew")
         for name, x in own.items():
             x.copy_(stored.tensors[name])
         self.best = best

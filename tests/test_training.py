@@ -147,7 +147,7 @@ def test_a_killed_run_goes_on_bit_for_bit(tiny, strips, tmp_path):  # noqa: F811
 
 def test_a_checkpoint_of_another_recipe_is_refused(tiny, tmp_path):  # noqa: F811
     Run(fresh(tiny), RECIPE).save(tmp_path / "checkpoint", {})
-    with pytest.raises(SemisegError, match="of another model or recipe"):
+    with pytest.raises(SemisegError, match="of another recipe, data or validation: delete it to begin anew"):
         Run(fresh(tiny), RECIPE._replace(rate=1.0)).resume(tmp_path / "checkpoint")
 
 
@@ -188,6 +188,13 @@ def test_from_files_to_a_model(tiny, tmp_path):  # noqa: F811
     assert [p.validated is not None for p in seen] == [False, True, False, True]
     assert set(about["validation"]) >= {"nucleotide", "exon", "gene"}
     assert any("genes to validate on" in line for line in said)
+    kept = output.with_name("m.safetensors.checkpoint")
+    kept.write_text("what another run kept")
+    with pytest.raises(SemisegError, match=r"m\.safetensors\.checkpoint is there: --resume continues it, or delete it"):
+        gene_trainer.from_files(fasta, gff, output, plan, ["two"])
+    assert kept.read_text() == "what another run kept"
+    with pytest.raises(SemisegError, match="not a semiseg model, or damaged: delete it to begin anew"):
+        gene_trainer.from_files(fasta, gff, output, plan, ["two"], resume=True)
     found = finder.load(output)
     assert found.model.config.labels == 37
     assert config_of(found.model.config.as_json()) == found.model.config
