@@ -36,6 +36,9 @@ def command(
     """Train a gene finder on a genome (FASTA) and its annotation (GFF3, GTF or GenBank), or a model of signals on
     recordings (a file or a folder) and their labels (BED in samples; first column RECORD_CHANNEL, or RECORD).
 
+    Annotation has the stop codon in the CDS; where nearly all genes leave theirs out it is taken in, as stop_codon
+    rows of GTF are.
+
     Without --val the sequence nearest to a tenth of the genome is set aside, or every eighth recording. The best model
     there is kept (by gene F1; by that of intervals and their ends), and its posteriors are calibrated there. Under
     torchrun, all processes train together.

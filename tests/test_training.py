@@ -57,6 +57,14 @@ def test_labels_are_where_the_genes_are():
     assert len(lengths["intergenic"]) == len(genes) - 1
 
 
+def test_what_is_left_out_is_counted_by_its_reason():
+    assert corpus.reason("stop- at 70 is TAC, not TTA or CTA or TCA") == "no stop codon at its end"
+    assert corpus.reason("in-frame stop codon at 7") == "in-frame stop codon"
+    said = "the intron at donor+ 31 splits an in-frame stop codon"
+    assert corpus.reason(said) == "the intron splits an in-frame stop codon"
+    assert corpus.reason("an intron shorter than 20") == "an intron shorter than 20"
+
+
 def test_a_step_is_drawn_by_its_number(tiny, strips):  # noqa: F811
     model = fresh(tiny)
     first, again, later, other = (
