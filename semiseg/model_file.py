@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # a header is read without torch
     from torch import Tensor
 
 FORMAT, VERSION = "semiseg-model", 1
+LENGTH = 8  # bytes that say how long a safetensors header is
 
 
 class Stored(NamedTuple):
@@ -32,7 +33,17 @@ def save(path: Path, stored: Stored) -> None:
     header = {"format": FORMAT, "version": str(VERSION)}
     header |= {name: json.dumps(getattr(stored, name), sort_keys=True) for name in ("kind", "config", "about")}
     tensors = {name: x.detach().cpu().contiguous() for name, x in stored.tensors.items()}
-    replace(path, to_bytes(tensors, metadata=header))
+    replace(path, settled(to_bytes(tensors, metadata=header)))
+
+
+def settled(data: bytes) -> bytes:
+    """Return a safetensors file whose header has its metadata in one order: the library's differs from run to run."""
+    start = LENGTH + int.from_bytes(data[:LENGTH], "little")
+    header = json.loads(data[LENGTH:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % LENGTH)  # tensors begin at a multiple of it
+    return len(text).to_bytes(LENGTH, "little") + text + data[start:]
 
 
 def replace(path: Path, data: bytes) -> None:
