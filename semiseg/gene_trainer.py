@@ -18,6 +18,7 @@ from .genes import Gene
 from .grammar import Grammar, grammar
 from .interruption import check_fresh
 from .metrics import Scores, beliefs, score
+from .provenance import provenance
 from .recipe import Plan
 from .reliability import measure
 from .trainer import Progress, train
@@ -116,11 +117,10 @@ def from_files(
     if there is not None:
         take_over(model, there, f"--from {start}")
     about = {
-        "genome": genome.name,
         "validated_on": [contig.name for contig, _ in corpus.validation],
         "depth": corpus.depth.as_json(),
         **({} if start is None else {"begun_from": Path(start).name}),
-        **plan.about,
+        **provenance(plan, genome=genome, annotation=annotation),
     }
     return train(
         Genes(corpus, rules), model, plan.training, output, about,

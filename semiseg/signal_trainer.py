@@ -18,6 +18,7 @@ from .formats.segments import COLOURS
 from .interruption import check_fresh
 from .intervals import SIDES, Agreement, Segment, compare
 from .kernels import viterbi
+from .provenance import provenance
 from .recipe import SignalPlan
 from .reliability import measure
 from .segmenter import Segmenter
@@ -174,9 +175,8 @@ def from_files(
     shares = changes(corpus.grammar, [known for lead in corpus.training for known in stretches(lead.rows)])
     model = SignalNet(config, torch.from_numpy(shares))
     about = {
-        "data": recordings.name,
         "validated_on": sorted({lead.record for lead in corpus.validation}),
-        **plan.about,
+        **provenance(plan, data=recordings, labels=labels),
     }
     task = Signals(corpus, plan)
     return train(
