@@ -73,4 +73,4 @@ def command(
         figures = "  ".join(f"{name} {value:.4f}" for name, value in known.get("validation", {}).items())
         click.echo(f"{output}: {figures}", err=True)
         if "ece" not in known.get("validation", {}):
-            click.echo("semiseg: warning: too little was called to calibrate, or to judge calibration", err=True)
+            click.echo("semiseg: warning: too little was called to calibrate: posteriors stay as they are", err=True)

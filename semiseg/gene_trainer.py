@@ -48,11 +48,12 @@ class Genes:
         truth, calls = called(model, self.corpus, device)
         scores = score(truth, calls)
         belief, right = beliefs(truth, calls)
-        fitted = calibration.fit(belief, right) if len(belief) >= calibration.LEAST else None
         known = figures(scores)
         if scores.reliability is not None:
             known["ece_uncalibrated"] = scores.reliability.ece
-        if len(belief) >= 2 * calibration.LEAST:
+        fitted = None
+        if len(belief) >= 2 * calibration.LEAST:  # enough to fit on one half and judge on the other
+            fitted = calibration.fit(belief, right)
             known["ece"] = measure(calibration.across(belief, right), right, len(belief)).ece
         about = {**about, "validation": known}
         finder.save(output, finder.Finder(model, fitted, about))
@@ -110,6 +111,10 @@ def from_files(
         n, aside = sum(len(s.genes) for s in corpus.training), sum(len(genes) for _, genes in corpus.validation)
         say(f"{n} genes over {genes:.1%} of {len(corpus.training)} sequences to learn from, {masked:.1%} left out;"
             f" {aside} genes to validate on")  # fmt: skip
+        total = sum(len(contig.sequence) for contig, _ in corpus.validation)
+        if total > plan.schedule.bases:
+            say(f"F1 on the way is that of the first {plan.schedule.bases:,} of {total:,} bases to validate on;"
+                " the model's is that of all")  # fmt: skip
     settle_seeds(plan.training)
     begin = {name: law._replace(family=plan.family, shape={} if plan.family != "lognormal" else law.shape)
              for name, law in laws(corpus, rules, plan.longest).items()}  # fmt: skip

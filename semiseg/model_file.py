@@ -145,6 +145,11 @@ def fill(module: "torch.nn.Module", stored: Stored, path: Path) -> None:
 
 def shrunk(module: "torch.nn.Module") -> "dict[str, Tensor]":
     """Return a module's weights with float32 as bfloat16."""
+    return {name: shrink(x) for name, x in module.state_dict().items()}
+
+
+def shrink(x: "Tensor") -> "Tensor":
+    """Return a tensor as a file has it."""
     import torch
 
-    return {name: x.bfloat16() if x.dtype == torch.float32 else x for name, x in module.state_dict().items()}
+    return x.bfloat16() if x.dtype == torch.float32 else x

@@ -178,20 +178,19 @@ class Run:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Give the model its average's weights while the context lasts."""
-        self._swap()
+        """Give the model its average's weights while the context lasts, as its file has them."""
+        own = {name: x.data for name, x in self.model.named_parameters()}
+        for name, x in self.model.named_parameters():
+            x.data = model_file.shrink(self.average[name]).to(x.dtype)
         try:
             yield
         finally:
-            self._swap()
+            for name, x in self.model.named_parameters():
+                x.data = own[name]
 
     def keep(self) -> None:
         """Take the model as the best so far."""
         self.best = {name: x.clone() for name, x in model_file.shrunk(self.model).items()}
-
-    def _swap(self) -> None:
-        for name, x in self.model.named_parameters():
-            x.data, self.average[name] = self.average[name], x.data
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Yield all that the next steps depend on, by name."""

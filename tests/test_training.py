@@ -204,7 +204,10 @@ def test_from_files_to_a_model(tiny, tmp_path):  # noqa: F811
     assert kept.read_text() == "what another run kept"
     with pytest.raises(SemisegError, match="not a semiseg model, or damaged: delete it to begin anew"):
         gene_trainer.from_files(fasta, gff, output, plan, ["two"], resume=True)
+    assert max(p.validated["gene"] for p in seen if p.validated) == seen[-1].best == about["validation"]["gene"]
+    assert "ece" not in about["validation"]
     found = finder.load(output)
+    assert found.calibration is None
     assert found.model.config.labels == 37
     assert config_of(found.model.config.as_json()) == found.model.config
     made = found.about
