@@ -11,6 +11,7 @@ from . import model_file
 from .errors import SemisegError
 from .hsmm import Statistics, inner
 from .hsmm_em import Counts
+from .interruption import keeping
 
 KIND = "states-checkpoint"
 
@@ -42,7 +43,8 @@ class Checkpoint:
         for group, statistics in [*standing.counts.seen.items(), ("all", standing.counts.total)]:
             if statistics is not None:
                 tensors |= {f"counts.{group}.{name}": x for name, x in flat(statistics).items()}
-        model_file.save(self.path, model_file.Stored(KIND, config, {}, tensors))
+        with keeping(self.is_kept):
+            model_file.save(self.path, model_file.Stored(KIND, config, {}, tensors))
         self.is_kept = True
 
     def load(self) -> Standing:

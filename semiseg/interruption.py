@@ -22,6 +22,15 @@ def check_fresh(output: Path, resume: bool) -> None:
 
 
 @contextmanager
+def keeping(kept: bool) -> Iterator[None]:
+    """Say with what cannot be written inside that it can be gone on with, where something is `kept` already."""
+    try:
+        yield
+    except SemisegError as error:
+        raise SemisegError("; ".join([str(error), *([GOES_ON] if kept else [])])) from None
+
+
+@contextmanager
 def resumable(kept: Callable[[], bool]) -> Iterator[None]:
     """Note with what interrupts the work inside that it can be gone on with, where by then something is `kept`."""
     try:

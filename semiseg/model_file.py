@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import SemisegError
+from .formats.telling import explain
 
 if TYPE_CHECKING:  # a header is read without torch
     import torch
@@ -63,7 +64,7 @@ def replace(path: Path, data: bytes) -> None:
             os.close(folder)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise SemisegError(f"{path}: cannot write: {error.strerror}") from None
+        raise SemisegError(f"{path}: cannot write: {explain(error, path.parent)}") from None
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

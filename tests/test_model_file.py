@@ -114,7 +114,7 @@ def test_a_failure_leaves_the_last_good_file(path, monkeypatch, moment):
     before = path.read_bytes()
     owner = model_file.os if moment == "fsync" else model_file.Path
     monkeypatch.setattr(owner, moment, fails)
-    with pytest.raises(SemisegError, match="cannot write: No space left on device"):
+    with pytest.raises(SemisegError, match="cannot write: No space left on device: free some space or write elsewhere"):
         save(path, STORED._replace(config={"labels": 13}))
     monkeypatch.undo()
     assert path.read_bytes() == before
