@@ -17,6 +17,7 @@ from .keeping import Keeping
 @click.option("--from", "start", metavar="NAME|FILE", help="Begin with a trained model instead of from nothing.")
 @click.option("--resume", is_flag=True, help="Go on from OUTPUT.checkpoint where it is there.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@options.threads
 @click.option(
     "--rate", type=options.Number(0, min_open=True), help="Samples a second of recordings whose files say none."
 )
@@ -30,6 +31,7 @@ def command(
     start: str | None,
     resume: bool,
     device: str,
+    threads: int | None,
     rate: float | None,
     logs: Path | None,
 ) -> None:
@@ -58,6 +60,7 @@ def command(
     def say(text: str) -> None:
         click.echo(text, err=True)
 
+    options.use_threads(threads)
     with joined(device) as there, reporting(logs) as report:
         if signals:
             known = signal_trainer.from_files(

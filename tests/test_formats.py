@@ -366,7 +366,10 @@ def test_an_id_of_two_genes_is_said(tmp_path: Path) -> None:
         text += line("CDS", at, at + 8, "+", f"ID=c;Parent={transcript}", phase="0")
     annotation = read_annotation(put(tmp_path, text))
     assert len(annotation.transcripts) == 3
-    assert annotation.notes == ["1 id(s) of several genes or transcripts of a strand: taken as one each: g"]
+    said = "1 id(s) of several genes or transcripts of a strand: taken as one each: g"
+    assert annotation.notes == [said]
+    both = text + text.replace("\t+\t", "\t-\t")
+    assert said in read_annotation(put(tmp_path, both)).notes  # named once, though both strands have it
 
 
 def test_pseudogenes_are_left_out(tmp_path: Path) -> None:

@@ -111,6 +111,7 @@ def test_a_region_is_found(text, found):
         ("chr2", "--region: no sequence named chr2; there are 2, II, III$"),
         ("II_:5-9", "--region: no sequence named II_; there are II, III, 2$"),
         ("a:b", "--region: no sequence named a:b; there are"),
+        ("IIII", "--region: no sequence named IIII; there are II, III, 2$"),  # as they come in the file
         ("II:5-x", "--region: expected NAME or NAME:FROM-TO, got 'II:5-x'"),
         ("II:-5", "expected NAME or NAME:FROM-TO"),
         ("II:" + "9" * 5000, "expected NAME or NAME:FROM-TO"),

@@ -111,7 +111,7 @@ def gather(
         wrong += wrong_phase
     used = {place._replace(id=name) for place in parts for name in (place.id, genes.get(place) or place.id)}
     repeated = sum(count > 1 for count in Counter(place.id for place in used).values())
-    twice = sorted(place.id for place in used & again)
+    twice = sorted({place.id for place in used & again})
     notes = [
         (len(pseudogenes), "transcript(s) marked as pseudogenes: left out"),
         (repeated, "id(s) used on several sequences or strands: the genes were kept apart"),
