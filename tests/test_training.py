@@ -217,6 +217,16 @@ def test_from_files_to_a_model(tiny, tmp_path):  # noqa: F811
     assert date.fromisoformat(made["date"]) <= date.today()
 
 
+def test_figures_of_a_part_are_told_as_such(tiny, tmp_path):  # noqa: F811
+    files = write_files(tmp_path, planted(6000, 1, "one"), planted(4000, 2, "two"))
+    plan = recipe.Plan(37, "tiny", training=RECIPE._replace(steps=1), schedule=Schedule(bases=3000))
+    said = []
+    gene_trainer.from_files(*files, tmp_path / "m", plan, ["two"], say=said.append)
+    assert (
+        said[-1] == "F1 on the way is that of the first 3,000 of 4,000 bases to validate on; the model's is that of all"
+    )
+
+
 def test_two_processes_train_as_one(tmp_path):
     """Their mean gradient moves both alike; each draws windows of its own."""
     script = Path(__file__).with_name("ranks.py")
