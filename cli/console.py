@@ -4,10 +4,12 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import click
 
 from semiseg.errors import SemisegError, UsageError
+from semiseg.formats.telling import explain
 
 STOPPED = 128  # exit statuses above it: by a signal
 
@@ -35,7 +37,7 @@ def run(command: click.Command, args: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        tell(f"{where}cannot write: {error.strerror}")
+        tell(f"{where}cannot write: {explain(error, Path(error.filename or '.').parent)}")
         silence()
         return 1
     except (SemisegError, ValueError) as error:

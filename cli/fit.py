@@ -40,7 +40,7 @@ DURATIONS = "Laws of durations: geometric, free, lognormal, gamma, negative-bino
 @click.option("--resume", is_flag=True, help="Go on from OUTPUT.checkpoint where it is there.")
 @options.reading
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--threads", type=click.IntRange(1), help="By default as many as there are cores.")
+@options.threads
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="What is known about the model as JSON, on stderr.")
 def command(

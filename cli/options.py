@@ -94,6 +94,7 @@ regions = several(
     click.option("--regions-bed", type=click.Path(path_type=Path), help="Only in the regions of a BED file."),
     click.option("--isolated", is_flag=True, help="Regions as if nothing were around them."),
 )  # fmt: skip
+threads = click.option("--threads", type=click.IntRange(1), help="By default as many as there are cores.")
 running = several(
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option(
@@ -104,7 +105,7 @@ running = several(
         metavar="auto|N",
         help="Bases that a GPU decodes at once; auto: as many as it has free memory for.",
     ),
-    click.option("--threads", type=click.IntRange(1), help="By default as many as there are cores."),
+    threads,
     click.option("--raw", is_flag=True, help="Posteriors as they are, without the model's calibration."),
     click.option("-q", "--quiet", is_flag=True, help="No progress and no warnings."),
     click.option("--json", "as_json", is_flag=True, help="A summary as JSON, on stderr."),
@@ -153,13 +154,18 @@ def decoding(command: Command) -> Command:
 
 def chosen_device(device: str, threads: int | None) -> "torch.device":
     """Return the device, and have that many threads work."""
-    import torch
-
     from semiseg.devices import choose
+
+    use_threads(threads)
+    return choose(device)
+
+
+def use_threads(threads: int | None) -> None:
+    """Have that many threads work, where a number is given."""
+    import torch
 
     if threads is not None:
         torch.set_num_threads(threads)
-    return choose(device)
 
 
 def run(asked: "Asked", work: Command, quiet: bool, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from .keeping import Keeping
 @click.option("--from", "start", metavar="NAME|FILE", help="Begin with a trained model instead of from nothing.")
 @click.option("--resume", is_flag=True, help="Go on from OUTPUT.checkpoint where it is there.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@options.threads
 @click.option(
     "--rate", type=options.Number(0, min_open=True), help="Samples a second of recordings whose files say none."
 )
@@ -30,11 +31,15 @@ def command(
     start: str | None,
     resume: bool,
     device: str,
+    threads: int | None,
     rate: float | None,
     logs: Path | None,
 ) -> None:
     """Train a gene finder on a genome (FASTA) and its annotation (GFF3, GTF or GenBank), or a model of signals on
     recordings (a file or a folder) and their labels (BED in samples; first column RECORD_CHANNEL, or RECORD).
+
+    Annotation has the stop codon in the CDS; where nearly all genes leave theirs out it is taken in, as stop_codon
+    rows of GTF are.
 
     Without --val the sequence nearest to a tenth of the genome is set aside, or every eighth recording. The best model
     there is kept (by gene F1; by that of intervals and their ends), and its posteriors are calibrated there. Under
@@ -55,6 +60,7 @@ def command(
     def say(text: str) -> None:
         click.echo(text, err=True)
 
+    options.use_threads(threads)
     with joined(device) as there, reporting(logs) as report:
         if signals:
             known = signal_trainer.from_files(
@@ -70,4 +76,4 @@ def command(
         figures = "  ".join(f"{name} {value:.4f}" for name, value in known.get("validation", {}).items())
         click.echo(f"{output}: {figures}", err=True)
         if "ece" not in known.get("validation", {}):
-            click.echo("semiseg: warning: too little was called to calibrate, or to judge calibration", err=True)
+            click.echo("semiseg: warning: too little was called to calibrate: posteriors stay as they are", err=True)

@@ -33,9 +33,9 @@ def names() -> list[str]:
 
 
 def find(model: str | Path, option: str = "--model") -> Path:
-    """Return the file of a model: a path, known by a separator or the files' ending, or else a name."""
+    """Return the file of a model: a path, known by a separator or an ending, or else a name."""
     path = Path(model)
-    if path.suffix == SUFFIX or path.name != str(model):
+    if path.suffix or path.name != str(model):
         return path  # whoever reads it says what is wrong with it
     if str(model) in names():
         return FOLDER / f"{model}{SUFFIX}"

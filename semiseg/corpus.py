@@ -1,5 +1,6 @@
 """What a gene model learns from: contigs with their labels, what to leave out, and what is set aside to validate on."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +20,18 @@ from .grammar import Grammar
 from .metrics import introns
 from .parts import cut, parse, set_aside
 from .sites import encode
+from .stop_codons import with_stop_codons
 from .training import UNKNOWN
 
 BESIDE = 30  # bases around a gene left out that are left out too: what it was taken for may begin a little earlier
+SITE = re.compile(r"(\w+)[+-] at \d+ is ")  # as the grammar tells a site that is none
+WHERE = re.compile(r" at (\w+[+-] )?\d+(?=$| splits)")
+WRONG = {
+    "start": "no start codon at its start",
+    "stop": "no stop codon at its end",
+    "donor": "an intron without GT or GC at its start",
+    "acceptor": "an intron without AG at its end",
+}
 FEW = 20  # lengths too few to say anything about a law
 
 
@@ -41,7 +51,8 @@ def gather(genome: Path, annotation: Path, grammar: Grammar, validation: Sequenc
     contigs = {contig.name: contig for contig in read_fasta(genome)}
     notes: list[str] = []
     regions = [parse(text, contigs, say=notes.append) for text in validation or set_aside(contigs)]
-    chosen = select(read_annotation(annotation), {name: len(c.sequence) for name, c in contigs.items()})
+    said = with_stop_codons(read_annotation(annotation), contigs)
+    chosen = select(said, {name: len(c.sequence) for name, c in contigs.items()})
     parts = cut(contigs, chosen, regions)
     problems: Counter[str] = Counter()
     lengths: dict[str, list[int]] = {}
@@ -49,13 +60,14 @@ def gather(genome: Path, annotation: Path, grammar: Grammar, validation: Sequenc
     learnt = [part for part in parts if not part.aside]
     floor = shortest_intron([gene for part in learnt for gene in part.genes], grammar)
     for part in learnt:
-        strip, said = label(part.contig, part.genes, part.hidden, grammar, problems, floor)
+        strip, spans = label(part.contig, part.genes, part.hidden, grammar, problems, floor)
         strips.append(strip)
-        for law, found in said.items():
+        for law, found in spans.items():
             lengths.setdefault(law, []).extend(found)
-    if not any(len(strip.genes) for strip in strips):
-        raise SemisegError(f"{annotation}: no gene to learn from outside of the validation sequences")
     notes += [*chosen.notes, *(f"left out of the loss: {n} genes ({why})" for why, n in problems.most_common())]
+    if not any(len(strip.genes) for strip in strips):
+        where = "no gene to learn from outside of the validation sequences"
+        raise SemisegError("; ".join([f"{annotation}: {where}", *notes]))
     depth = measured([part.contig for part in learnt], [gene for part in learnt for gene in part.genes])
     aside = [(part.contig, part.genes) for part in parts if part.aside]
     return Corpus(strips, aside, lengths, floor, depth, notes)
@@ -88,7 +100,7 @@ def label(
         if why is None:
             good.append(gene)
         else:
-            problems[why] += 1
+            problems[reason(why)] += 1
             hidden = [*hidden, span]
     starts, ends, names = grammar.path(good, len(codes), 0, codes)
     labels = np.repeat(names, ends - starts).astype(np.int16)
@@ -99,6 +111,13 @@ def label(
         lengths.setdefault(grammar.laws[grammar.law_of[name]], []).append(int(end - start))
     spans = np.array([(g.exons[0].start, g.exons[-1].end) for g in good], np.int64).reshape(-1, 2)
     return Strip(contig.name, contig.sequence, codes, labels, spans), lengths
+
+
+def reason(problem: str) -> str:
+    """Return what is wrong with a gene without where it is, to be counted."""
+    if found := SITE.match(problem):
+        return WRONG[found[1]]
+    return WHERE.sub("", problem)
 
 
 def laws(corpus: Corpus, grammar: Grammar, most: int) -> dict[str, LawConfig]:

@@ -16,7 +16,9 @@ from .gene_model import Config, GeneModel
 from .gene_windows import Batch, draw
 from .genes import Gene
 from .grammar import Grammar, grammar
+from .interruption import check_fresh
 from .metrics import Scores, beliefs, score
+from .provenance import provenance
 from .recipe import Plan
 from .reliability import measure
 from .trainer import Progress, train
@@ -46,11 +48,12 @@ class Genes:
         truth, calls = called(model, self.corpus, device)
         scores = score(truth, calls)
         belief, right = beliefs(truth, calls)
-        fitted = calibration.fit(belief, right) if len(belief) >= calibration.LEAST else None
         known = figures(scores)
         if scores.reliability is not None:
             known["ece_uncalibrated"] = scores.reliability.ece
-        if len(belief) >= 2 * calibration.LEAST:
+        fitted = None
+        if len(belief) >= 2 * calibration.LEAST:  # enough to fit on one half and judge on the other
+            fitted = calibration.fit(belief, right)
             known["ece"] = measure(calibration.across(belief, right), right, len(belief)).ece
         about = {**about, "validation": known}
         finder.save(output, finder.Finder(model, fitted, about))
@@ -97,6 +100,7 @@ def from_files(
     first = rank() == 0
     if first:
         check_file(output)
+        check_fresh(output, resume)
     there = None if start is None else finder.load(bundled.find(start, "--from")).model
     rules = grammar(plan.labels)
     corpus = gather(genome, annotation, rules, validation)
@@ -107,6 +111,10 @@ def from_files(
         n, aside = sum(len(s.genes) for s in corpus.training), sum(len(genes) for _, genes in corpus.validation)
         say(f"{n} genes over {genes:.1%} of {len(corpus.training)} sequences to learn from, {masked:.1%} left out;"
             f" {aside} genes to validate on")  # fmt: skip
+        total = sum(len(contig.sequence) for contig, _ in corpus.validation)
+        if total > plan.schedule.bases:
+            say(f"F1 on the way is that of the first {plan.schedule.bases:,} of {total:,} bases to validate on;"
+                " the model's is that of all")  # fmt: skip
     settle_seeds(plan.training)
     begin = {name: law._replace(family=plan.family, shape={} if plan.family != "lognormal" else law.shape)
              for name, law in laws(corpus, rules, plan.longest).items()}  # fmt: skip
@@ -114,11 +122,10 @@ def from_files(
     if there is not None:
         take_over(model, there, f"--from {start}")
     about = {
-        "genome": genome.name,
         "validated_on": [contig.name for contig, _ in corpus.validation],
         "depth": corpus.depth.as_json(),
         **({} if start is None else {"begun_from": Path(start).name}),
-        **plan.about,
+        **provenance(plan, genome=genome, annotation=annotation),
     }
     return train(
         Genes(corpus, rules), model, plan.training, output, about,

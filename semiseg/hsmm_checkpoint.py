@@ -11,6 +11,7 @@ from . import model_file
 from .errors import SemisegError
 from .hsmm import Statistics, inner
 from .hsmm_em import Counts
+from .interruption import keeping
 
 KIND = "states-checkpoint"
 
@@ -42,16 +43,17 @@ class Checkpoint:
         for group, statistics in [*standing.counts.seen.items(), ("all", standing.counts.total)]:
             if statistics is not None:
                 tensors |= {f"counts.{group}.{name}": x for name, x in flat(statistics).items()}
-        model_file.save(self.path, model_file.Stored(KIND, config, {}, tensors))
+        with keeping(self.is_kept):
+            model_file.save(self.path, model_file.Stored(KIND, config, {}, tensors))
         self.is_kept = True
 
     def load(self) -> Standing:
         """Return what the file holds; nothing has been done where there is none."""
         if self.path is None or not self.path.exists():
             return Standing()
-        stored = model_file.load(self.path)
+        stored = model_file.load_checkpoint(self.path)
         if stored.kind != KIND or stored.config.get("what") != self.what:
-            raise SemisegError(f"{self.path}: of a fit to other data, or with other options: go without --resume")
+            raise SemisegError(f"{self.path}: of a fit to other data, or with other options: delete it to begin anew")
         counts = Counts()
         counted = inner(stored.tensors, "counts.")
         for group in {name.split(".")[0] for name in counted}:

@@ -15,6 +15,7 @@ from .formats.places import check_file
 from .formats.source import open_source
 from .genome import Settings as Decoding
 from .hsmm_fit import Progress, Settings, fit
+from .interruption import check_fresh, checkpoint_of
 from .signals import Source
 
 MOST = 20  # states that `auto` goes up to
@@ -50,9 +51,11 @@ def fitted(
     Until the model stands under its name, OUTPUT.checkpoint does beside it; without an output the model is not kept.
     """
     check_file(output)
+    if output is not None:
+        check_fresh(output, resume)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "states.safetensors" if output is None else output
-        checkpoint = None if output is None else output.with_name(f"{output.name}.checkpoint")
+        checkpoint = None if output is None else checkpoint_of(output)
         about = from_files(paths, path, settings, family, options, reading, device, checkpoint, resume, report)
         if calls:
             call(Asked(paths[0], str(path.absolute()), Decoding(torch.device("cpu")), reading=reading, command=command))

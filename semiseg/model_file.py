@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import SemisegError
+from .formats.telling import explain
 
 if TYPE_CHECKING:  # a header is read without torch
     import torch
     from torch import Tensor
 
 FORMAT, VERSION = "semiseg-model", 1
+LENGTH = 8  # bytes that say how long a safetensors header is
 
 
 class Stored(NamedTuple):
@@ -32,7 +34,17 @@ def save(path: Path, stored: Stored) -> None:
     header = {"format": FORMAT, "version": str(VERSION)}
     header |= {name: json.dumps(getattr(stored, name), sort_keys=True) for name in ("kind", "config", "about")}
     tensors = {name: x.detach().cpu().contiguous() for name, x in stored.tensors.items()}
-    replace(path, to_bytes(tensors, metadata=header))
+    replace(path, settled(to_bytes(tensors, metadata=header)))
+
+
+def settled(data: bytes) -> bytes:
+    """Return a safetensors file whose header has its metadata in one order: the library's differs from run to run."""
+    start = LENGTH + int.from_bytes(data[:LENGTH], "little")
+    header = json.loads(data[LENGTH:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % LENGTH)  # tensors begin at a multiple of it
+    return len(text).to_bytes(LENGTH, "little") + text + data[start:]
 
 
 def replace(path: Path, data: bytes) -> None:
@@ -52,7 +64,7 @@ def replace(path: Path, data: bytes) -> None:
             os.close(folder)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise SemisegError(f"{path}: cannot write: {error.strerror}") from None
+        raise SemisegError(f"{path}: cannot write: {explain(error, path.parent)}") from None
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -66,6 +78,14 @@ def load(path: Path) -> Stored:
             if bool(x.isnan().any()):
                 raise SemisegError(f"{path}: {name} holds values that are no numbers: the file is damaged")
         return Stored(**header, tensors=tensors)
+
+
+def load_checkpoint(path: Path) -> Stored:
+    """Return what a checkpoint holds; one that cannot be read is of no use to go on from."""
+    try:
+        return load(path)
+    except SemisegError as error:
+        raise SemisegError(f"{error}: delete it to begin anew") from None
 
 
 def read_about(path: Path) -> dict[str, Any]:
@@ -126,6 +146,11 @@ def fill(module: "torch.nn.Module", stored: Stored, path: Path) -> None:
 
 def shrunk(module: "torch.nn.Module") -> "dict[str, Tensor]":
     """Return a module's weights with float32 as bfloat16."""
+    return {name: shrink(x) for name, x in module.state_dict().items()}
+
+
+def shrink(x: "Tensor") -> "Tensor":
+    """Return a tensor as a file has it."""
     import torch
 
-    return {name: x.bfloat16() if x.dtype == torch.float32 else x for name, x in module.state_dict().items()}
+    return x.bfloat16() if x.dtype == torch.float32 else x

@@ -15,8 +15,10 @@ from .distributed import rank
 from .errors import SemisegError
 from .formats.places import check_file
 from .formats.segments import COLOURS
+from .interruption import check_fresh
 from .intervals import SIDES, Agreement, Segment, compare
 from .kernels import viterbi
+from .provenance import provenance
 from .recipe import SignalPlan
 from .reliability import measure
 from .segmenter import Segmenter
@@ -155,6 +157,7 @@ def from_files(
     first = rank() == 0
     if first:
         check_file(output)
+        check_fresh(output, resume)
     corpus = gather(recordings, labels, validation, rate)
     wanted = plan.rate or None
     if wanted is not None and any(lead.rate is None for lead in (*corpus.training, *corpus.validation)):
@@ -172,9 +175,8 @@ def from_files(
     shares = changes(corpus.grammar, [known for lead in corpus.training for known in stretches(lead.rows)])
     model = SignalNet(config, torch.from_numpy(shares))
     about = {
-        "data": recordings.name,
         "validated_on": sorted({lead.record for lead in corpus.validation}),
-        **plan.about,
+        **provenance(plan, data=recordings, labels=labels),
     }
     task = Signals(corpus, plan)
     return train(

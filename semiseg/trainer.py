@@ -11,7 +11,7 @@ import torch
 
 from .distributed import rank
 from .errors import SemisegError
-from .interruption import resumable
+from .interruption import checkpoint_of, keeping, resumable
 from .training import Known, Recipe, Run, Schedule, Windows, batches, settle_seeds
 
 
@@ -59,7 +59,7 @@ def train(
     settle_seeds(recipe)
     first = rank() == 0
     run = Run(model, recipe, device)
-    checkpoint = output.with_name(f"{output.name}.checkpoint")
+    checkpoint = checkpoint_of(output)
     state: dict[str, Any] = {"best": -1.0, "since": 0, "about": {}}
     is_kept = resume and checkpoint.exists()
     if is_kept:
@@ -84,12 +84,14 @@ def train(
                         state = {"best": validated[task.figure], "since": -1, "about": found}
                 state["since"] += 1
             if first and (last or validated is not None or time.monotonic() - saved > schedule.checkpoint):
-                run.save(checkpoint, state)
+                with keeping(is_kept):
+                    run.save(checkpoint, state)
                 saved, is_kept = time.monotonic(), True
             report(Progress(run.step, recipe.steps, loss, validated, state["best"]))
         if not first or not run.best:
             return {}
         model.load_state_dict(run.best)
-        known = task.finish(output, model, about | state["about"], run.device)
+        with keeping(is_kept):
+            known = task.finish(output, model, about | state["about"], run.device)
         checkpoint.unlink(missing_ok=True)  # what a killed run would go on from is no longer needed
         return known

@@ -178,20 +178,19 @@ class Run:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Give the model its average's weights while the context lasts."""
-        self._swap()
+        """Give the model its average's weights while the context lasts, as its file has them."""
+        own = {name: x.data for name, x in self.model.named_parameters()}
+        for name, x in self.model.named_parameters():
+            x.data = model_file.shrink(self.average[name]).to(x.dtype)
         try:
             yield
         finally:
-            self._swap()
+            for name, x in self.model.named_parameters():
+                x.data = own[name]
 
     def keep(self) -> None:
         """Take the model as the best so far."""
         self.best = {name: x.clone() for name, x in model_file.shrunk(self.model).items()}
-
-    def _swap(self) -> None:
-        for name, x in self.model.named_parameters():
-            x.data, self.average[name] = self.average[name], x.data
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Yield all that the next steps depend on, by name."""
@@ -217,13 +216,13 @@ class Run:
 
     def resume(self, path: Path) -> dict[str, Any]:
         """Go on from a checkpoint of the same model and recipe; return what was noted beside it."""
-        stored = model_file.load(path)
+        stored = model_file.load_checkpoint(path)
         if stored.kind != "checkpoint" or any(stored.config.get(k) != v for k, v in self.kind().items()):
-            raise SemisegError(f"{path}: a checkpoint of another model or recipe; train without --resume")
+            raise SemisegError(f"{path}: of another recipe, data or validation: delete it to begin anew")
         own = dict(self.tensors())
         best = {k.removeprefix(BEST): x for k, x in stored.tensors.items() if k.startswith(BEST)}
         if len(own) + len(best) != len(stored.tensors) or own.keys() - stored.tensors.keys():
-            raise SemisegError(f"{path}: its tensors are not those of its configuration")
+            raise SemisegError(f"{path}: its tensors are not those of its configuration: delete it to begin anew")
         for name, x in own.items():
             x.copy_(stored.tensors[name])
         self.best = best

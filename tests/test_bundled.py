@@ -71,7 +71,7 @@ def test_a_name_is_a_file_of_the_folder(stocked):
     assert bundled.find("bare") == stocked / "bare.safetensors"
 
 
-@pytest.mark.parametrize("given", ["./bare", "/some/bare", "bare.safetensors", Path("folder/bare")])
+@pytest.mark.parametrize("given", ["./bare", "/some/bare", "bare.safetensors", "missing.x", Path("folder/bare")])
 def test_a_path_is_no_name(stocked, given):
     assert bundled.find(given) == Path(given)
 

@@ -12,7 +12,7 @@ from click.shell_completion import BashComplete
 from semiseg import SemisegError
 from semiseg.cli import console
 from semiseg.cli.main import group
-from semiseg.interruption import resumable
+from semiseg.interruption import keeping, resumable
 
 PROGRAM = [sys.executable, "-c", "from semiseg.cli.main import main; main()"]
 
@@ -86,6 +86,22 @@ def test_an_error_of_the_kernels_is_one_line(capsys: pytest.CaptureFixture[str])
 def test_an_error_of_the_program_keeps_its_traceback() -> None:
     with pytest.raises(ValueError, match="a bug"):
         console.run(failing(ValueError("a bug")), [])
+
+
+def test_a_full_disk_is_told_with_what_to_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "silence", lambda: None)
+    assert console.run(failing(OSError(28, "No space left on device")), []) == 1
+    said = "semiseg: cannot write: No space left on device: free some space or write elsewhere\n"
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_what_cannot_be_written_goes_on_from_what_is_kept(kept: bool) -> None:
+    with pytest.raises(SemisegError) as told, keeping(kept):
+        raise SemisegError("the disk is full")
+    assert str(told.value) == "the disk is full" + "; --resume continues" * kept
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(130), SystemExit(143)])

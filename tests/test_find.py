@@ -42,7 +42,7 @@ def test_train_decode_evaluate(files, tmp_path, capsys):
     fasta, gff = files
     model = tmp_path / "model.safetensors"
     asked = ["train", fasta, gff, "-o", model, "--config", tmp_path / "recipe.toml", "--val", "two", "--device", "cpu"]
-    assert run(*asked) == 0
+    assert run(*asked, "--threads", 1) == 0
     said = capsys.readouterr().err
     assert "genes to validate on" in said
     assert "step 30/30" in said
@@ -78,6 +78,8 @@ def test_training_begins_with_what_another_model_knows(files, tmp_path, capsys):
     assert "its labels is 37, the recipe's 19; make them agree" in capsys.readouterr().err
     assert run("train", "absent.fa", gff, "-o", other, "--from", "nothing") == 1  # said before anything is read
     assert "--from: no model named nothing" in capsys.readouterr().err
+    assert run("train", "absent.fa", gff, "-o", other, "--from", "missing.x") == 1
+    assert "missing.x: no such file" in capsys.readouterr().err
     assert run("train", "absent.fa", gff, "-o", "/proc/m", "--from", "nothing") == 1
     assert "cannot write /proc/m: " in capsys.readouterr().err
 

@@ -206,7 +206,10 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, capsys: pytest.CaptureF
     output = tmp_path / "m.safetensors"
     output.with_name("m.safetensors.checkpoint").write_text("no")
     assert run("fit", TRACKS, "--states", 2, "-o", output, "--resume", "-q") == 1
-    assert "m.safetensors.checkpoint: not a semiseg model, or damaged" in capsys.readouterr().err
+    assert "checkpoint: not a semiseg model, or damaged: delete it to begin anew" in capsys.readouterr().err
+    assert run("fit", TRACKS, "--states", 2, "-o", output, "-q") == 1
+    said = "m.safetensors.checkpoint is there: --resume continues it, or delete it to begin anew\n"
+    assert capsys.readouterr().err.endswith(said)
     assert not output.exists()
 
 

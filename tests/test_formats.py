@@ -22,6 +22,7 @@ from semiseg.formats.annotation import Annotation, Selection, read_annotation, s
 from semiseg.formats.bed import COLOURS, EXTRA, BedRow, gene_rows, write_bed
 from semiseg.formats.fasta import read_fasta
 from semiseg.formats.gff import write_gff3
+from semiseg.formats.repair import FRAGMENT
 from semiseg.genes import Certainty, Exon, Gene, Transcript, kinds, phases
 
 
@@ -229,7 +230,10 @@ def test_a_cds_belongs_to_all_its_parents_or_is_its_own(tmp_path: Path) -> None:
         + line("CDS", 211, 219, "+", ".", phase="0")
         + line("mRNA", 1, 29, "+", "ID=a;Parent=g")  # parents may come after their children
     )
-    transcripts = read_annotation(put(tmp_path, text)).transcripts
+    transcripts, (note,) = read_annotation(put(tmp_path, text))
+    assert note.startswith(
+        "2 CDS row(s) with no ID and no Parent (in GTF, no transcript_id and no gene_id): they cannot"
+    )
     assert [(gene_id, gene.name, [exon[:2] for exon in gene.exons]) for gene, gene_id in transcripts] == [
         ("g", "a", [(0, 9), (20, 29)]),
         ("b", "b", [(0, 9)]),
@@ -362,7 +366,10 @@ def test_an_id_of_two_genes_is_said(tmp_path: Path) -> None:
         text += line("CDS", at, at + 8, "+", f"ID=c;Parent={transcript}", phase="0")
     annotation = read_annotation(put(tmp_path, text))
     assert len(annotation.transcripts) == 3
-    assert annotation.notes == ["1 id(s) of several genes or transcripts of a strand: taken as one each: g"]
+    said = "1 id(s) of several genes or transcripts of a strand: taken as one each: g"
+    assert annotation.notes == [said]
+    both = text + text.replace("\t+\t", "\t-\t")
+    assert said in read_annotation(put(tmp_path, both)).notes  # named once, though both strands have it
 
 
 def test_pseudogenes_are_left_out(tmp_path: Path) -> None:
@@ -800,8 +807,8 @@ def test_a_broken_frame_is_dropped_unless_the_gene_is_partial() -> None:
         "1 transcript(s) whose CDS length is no multiple of three: dropped",
         "1 transcript(s) with gaps of at most 4 bp in the CDS: closed",
     ]
-    partial = broken._replace(partial=(True, False))
-    assert selected(partial).genes == [gene(10, 30, partial=(True, False))]
+    partial = spliced(0, 20, 22, 30)._replace(partial=(True, False))
+    assert selected(partial).genes == [gene(0, 30, partial=(True, False))]
 
 
 @pytest.mark.parametrize(
@@ -822,6 +829,26 @@ def test_a_gene_cut_within_a_codon_by_the_end_is_partial(
     assert selected(cut) == Selection([cut._replace(partial=partial, phase=phase)], [], [note])
     with pytest.raises(SemisegError, match="no multiple of three"):
         selected(gene(start + 1, end + 1, strand), contigs={"chr1": 1002})
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+def test_fragments_are_masked_and_counted(strand: str) -> None:
+    good = [gene(100, 130), gene(700, 730)]
+    cut = [gene(0, 20, strand, partial=(True, False)), gene(970, 1000, strand, partial=(False, True))]
+    fragment = spliced(300, 320, 400, 430, strand=strand)._replace(partial=(True, False))
+    found = selected(cut[0], good[0], fragment, good[1], cut[1])
+    assert (found.genes, found.masked) == ([cut[0], *good, cut[1]], [("chr1", 300, 430)])
+    assert found.notes == [f"1 transcript(s) {FRAGMENT}"]
+    whole = spliced(300, 320, 400, 410, strand=strand)
+    assert selected(fragment, whole, ids="aa").genes == [whole]
+
+
+@pytest.mark.parametrize(
+    ("partial", "masked"), [((True, False), (0, 430)), ((False, True), (300, 500)), ((True, True), (0, 500))]
+)
+def test_what_may_be_cut_in_an_intron_is_masked_to_the_end(partial: tuple[bool, bool], masked: tuple[int, int]) -> None:
+    fragment = gene(300, 430, contig="chr2", partial=partial)
+    assert selected(gene(0, 30), fragment).masked == [("chr2", *masked)]
 
 
 def test_parts_that_overlap_each_other_are_dropped() -> None:

@@ -49,6 +49,36 @@ def test_regions_are_read_as_samtools_does(tmp_path, text, message):
         gather(*files, grammar(37), [text])
 
 
+def shortened(gene):
+    """A gene without its stop codon."""
+    first, last = gene.exons[0], gene.exons[-1]
+    if gene.strand == "+":
+        return gene._replace(exons=(*gene.exons[:-1], last._replace(end=last.end - 3)))
+    return gene._replace(exons=(first._replace(start=first.start + 3), *gene.exons[1:]))
+
+
+@pytest.mark.parametrize("whole", [0, 4])
+def test_stop_codons_that_nearly_all_leave_out_are_taken_in(tmp_path, whole):
+    contig, genes = planted(20000)
+    assert {gene.strand for gene in genes} == {"+", "-"}
+    cut = [gene if i < whole else shortened(gene) for i, gene in enumerate(genes)]
+    files = write_files(tmp_path, (contig, cut))
+    lacking = f"{len(genes) - whole} of {len(genes)} CDS"
+    if not whole:
+        found = gather(*files, grammar(37), ["one:15000"])
+        assert f"{lacking} leave out the stop codon, which lies right behind them: taken in" in found.notes
+        true = [(g.exons[0].start, g.exons[-1].end) for g in genes if g.exons[-1].end < 14999]
+        assert found.training[0].genes.tolist() == [list(span) for span in true]
+        return
+    at = genes[whole].exons[0].start - 10
+    with pytest.raises(
+        SemisegError, match=r"no gene to learn from outside .* seem to leave out the stop codon"
+    ) as told:
+        gather(*files, grammar(37), [f"one:1-{at}"])
+    assert lacking in str(told.value)
+    assert f"left out of the loss: {len(genes) - whole} genes (no stop codon at its end)" in str(told.value)
+
+
 def test_regions_do_not_overlap(tmp_path):
     files = write_files(tmp_path, planted(20000))
     with pytest.raises(SemisegError, match="overlap"):
@@ -81,6 +111,7 @@ def test_a_region_is_found(text, found):
         ("chr2", "--region: no sequence named chr2; there are 2, II, III$"),
         ("II_:5-9", "--region: no sequence named II_; there are II, III, 2$"),
         ("a:b", "--region: no sequence named a:b; there are"),
+        ("IIII", "--region: no sequence named IIII; there are II, III, 2$"),  # as they come in the file
         ("II:5-x", "--region: expected NAME or NAME:FROM-TO, got 'II:5-x'"),
         ("II:-5", "expected NAME or NAME:FROM-TO"),
         ("II:" + "9" * 5000, "expected NAME or NAME:FROM-TO"),

@@ -12,7 +12,7 @@ from ..genes import Exon, Gene, Transcript, coding_length
 from .files import describe, read_lines
 from .genbank import read_genbank
 from .gff_input import read_gff
-from .repair import OUTSIDE, repair
+from .repair import OUTSIDE, missing, repair
 
 
 class Annotation(NamedTuple):
@@ -70,7 +70,8 @@ def select(annotation: Annotation, contigs: Mapping[str, int]) -> Selection:
     A segmentation has one label a base, so genes whose spans overlap on either strand, one in another's intron too,
     cannot be learnt from. They are masked with their whole spans, and so are genes dropped for another reason: they
     are no examples of intergenic sequence. Where one ends that is said to reach beyond its sequence is not known: it is
-    masked as far as the next one, and overlaps none.
+    masked as far as the next one, and overlaps none. A gene that lacks its start or its stop may have been cut in an
+    intron by the sequence's end: if it is the nearest one to that, it is masked as far.
     """
     if not annotation.transcripts:
         raise SemisegError("; ".join(["the annotation has no CDS to learn from", *annotation.notes]))
@@ -140,13 +141,18 @@ def set_apart(
     genes: list[Gene] = []
     masked: list[tuple[str, int, int]] = []
     overlapping = 0
-    for cluster in clusters(candidates):
+    found = list(clusters(candidates))
+    for cluster, before, behind in zip(found, [None, *found], [*found[1:], None], strict=False):
         if len(cluster) == 1 and cluster[0][1]:
             genes.append(cluster[0][0])
             continue
         overlapping += sum(is_usable for _, is_usable in cluster)
-        first = cluster[0][0]
-        masked.append((first.contig, first.exons[0].start, max(gene.exons[-1].end for gene, _ in cluster)))
+        contig = cluster[0][0].contig
+        lost_low, lost_high = map(any, zip(*(missing(gene, contigs[contig]) for gene, _ in cluster), strict=True))
+        is_first, is_last = (beside is None or beside[0][0].contig != contig for beside in (before, behind))
+        low = 0 if lost_low and is_first else cluster[0][0].exons[0].start
+        high = contigs[contig] if lost_high and is_last else max(gene.exons[-1].end for gene, _ in cluster)
+        masked.append((contig, low, high))
     return genes, masked + up_to_the_next(strays, genes, masked, contigs), overlapping
 
 

@@ -50,6 +50,7 @@ def read_gff(lines: Iterable[tuple[int, str]], source: str) -> tuple[list[Transc
     scores: dict[Place, float] = {}  # of a transcript
     pseudogenes: set[Place] = set()
     given: Counter[tuple[str, Place]] = Counter()  # kinds of features, and their ids
+    nameless = 0
     for number, line in lines:
         if line.startswith(("##FASTA", ">")):
             break
@@ -57,6 +58,7 @@ def read_gff(lines: Iterable[tuple[int, str]], source: str) -> tuple[list[Transc
             continue
         feature = parse_line(line, f"{source}, line {number}")
         if feature.kind == "CDS":
+            nameless += not any(names(feature))
             for place in owners(feature):
                 parts.setdefault(place, []).append(make_part(feature))
                 if feature.attributes.get("pseudo") == "true":
@@ -74,7 +76,11 @@ def read_gff(lines: Iterable[tuple[int, str]], source: str) -> tuple[list[Transc
             if feature.score is not None:
                 scores[place] = feature.score
     again = {place for (_, place), count in given.items() if count > 1}
-    return gather(parts, stops, genes, scores, pseudogenes, again)
+    transcripts, notes = gather(parts, stops, genes, scores, pseudogenes, again)
+    if nameless:
+        known = "no ID and no Parent (in GTF, no transcript_id and no gene_id)"
+        notes.insert(0, f"{nameless} CDS row(s) with {known}: they cannot be grouped into genes, each is taken as one")
+    return transcripts, notes
 
 
 def gather(
@@ -105,7 +111,7 @@ def gather(
         wrong += wrong_phase
     used = {place._replace(id=name) for place in parts for name in (place.id, genes.get(place) or place.id)}
     repeated = sum(count > 1 for count in Counter(place.id for place in used).values())
-    twice = sorted(place.id for place in used & again)
+    twice = sorted({place.id for place in used & again})
     notes = [
         (len(pseudogenes), "transcript(s) marked as pseudogenes: left out"),
         (repeated, "id(s) used on several sequences or strands: the genes were kept apart"),
@@ -173,15 +179,18 @@ def values(text: str) -> list[str]:
     return [unquote(value) for value in text.split(",")]
 
 
-def owners(feature: Feature) -> Sequence[Place]:
-    """The transcripts that a CDS belongs to; one that names none is its own, named after where it lies."""
+def names(feature: Feature) -> Sequence[str]:
+    """What the transcripts that a CDS belongs to are called; empty where it names none."""
     attributes = feature.attributes
     if feature.is_gff3:
-        names = values(attributes.get("Parent") or attributes.get("ID", ""))
-    else:
-        names = [attributes.get("transcript_id") or attributes.get("gene_id", "")]
+        return values(attributes.get("Parent") or attributes.get("ID", ""))
+    return [attributes.get("transcript_id") or attributes.get("gene_id", "")]
+
+
+def owners(feature: Feature) -> Sequence[Place]:
+    """The transcripts that a CDS belongs to; one that names none is its own, named after where it lies."""
     own = f"{feature.contig}:{feature.start + 1}-{feature.end}"
-    return [Place(feature.contig, feature.strand, name or own) for name in dict.fromkeys(names)]
+    return [Place(feature.contig, feature.strand, name or own) for name in dict.fromkeys(names(feature))]
 
 
 def make_part(feature: Feature) -> Part:

@@ -7,6 +7,7 @@ from ..genes import Exon, Gene, coding_length
 
 LONGEST_GAP = 4  # between parts of a CDS: a frameshift written as an intron; no intron is so short
 OUTSIDE = "with CDS outside the sequence: dropped"
+FRAGMENT = "that lack their start or their stop, and not at the sequence's end: dropped"
 
 
 class Repair(NamedTuple):
@@ -33,7 +34,14 @@ def repair(gene: Gene, length: int) -> Repair:
             return Repair(closed, (*found, "whose CDS length is no multiple of three: dropped"), False)
         closed = cut_off(closed, cut)
         found.append("that the sequence's end cuts within a codon: taken as partial")
+    if any(missing(closed, length)):
+        return Repair(closed, (*found, FRAGMENT), False)
     return Repair(closed, tuple(found), True)
+
+
+def missing(gene: Gene, length: int) -> tuple[bool, bool]:
+    """Whether more of the gene lies somewhere before its low, and behind its high coordinate, on the sequence."""
+    return gene.partial[0] and gene.exons[0].start > 0, gene.partial[1] and gene.exons[-1].end < length
 
 
 def close_gaps(gene: Gene) -> Gene:

@@ -187,6 +187,7 @@ def near(name: str, names: Iterable[str], n: int = 3) -> list[str]:
 
 def no_sequence(where: str, name: str, names: Iterable[str]) -> SemisegError:
     """The error for a name that no sequence has; `where` is the option or the file that asks for it."""
-    listed = list(dict.fromkeys([*near(name, names), *islice(names, LISTED + 1)]))
+    alike = near(name, names)
+    listed = list(dict.fromkeys([*(x for x in islice(names, COMPARED) if x in alike), *islice(names, LISTED + 1)]))
     more = ", ..." if len(listed) > LISTED else ""
     return SemisegError(f"{where}: no sequence named {name}; there are {', '.join(listed[:LISTED])}{more}")
