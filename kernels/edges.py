@@ -46,22 +46,33 @@ def edge_tables(x: "Sequence") -> Tables:
     """Return the edge tables of one sequence."""
     given = [np.ascontiguousarray(a) for a in (x.first, x.durations, x.tail, x.longest, x.period)]
     P = len(x.first)
-    kept = _of_law(x.left, x.right, x.origin % P, *((a.tobytes(), a.dtype.str, a.shape) for a in given))
-    enter, leave = (None if a is None else a.copy() for a in kept)
+    law = tuple((a.tobytes(), a.dtype.str, a.shape) for a in given)
+    enter, leave = _of_law(x.left, x.right, x.origin % P, *law)
     both = np.full(x.durations.shape[1], -np.inf, x.durations.dtype)
     if enter is not None and leave is not None:
-        tail = torch.from_numpy(np.asarray(x.tail))
-        both = both_score(torch.from_numpy(enter), tail, x.longest, x.period, x.emissions.shape[0]).numpy()
-    return Tables(enter, leave, both)
+        both = _of_length(x.emissions.shape[0], x.left, x.right, x.origin % P, *law)
+    return Tables(None if enter is None else enter.copy(), None if leave is None else leave.copy(), both.copy())
+
+
+# Many short sequences have the same law, and its tables take longer than a short sequence.
 
 
 @lru_cache(8)
 def _of_law(left: str, right: str, origin: int, *given: tuple) -> tuple[NDArray | None, NDArray | None]:
-    """Return the tables of a law: many short sequences have the same, and they take longer than a short sequence."""
+    """Return the tables of a law."""
     first, durations, tail, longest, period = (np.frombuffer(b, t).reshape(n).copy() for b, t, n in given)
     law = torch.from_numpy(first), torch.from_numpy(durations), torch.from_numpy(tail)
     enter, leave, _ = tables(*law, longest, period, left, right, origin, 1)
     return None if enter is None else enter.numpy(), None if leave is None else leave.numpy()
+
+
+@lru_cache(8)
+def _of_length(T: int, *law: Any) -> NDArray:
+    """Return what a law, censored at both ends, says of one segment over T positions and more."""
+    enter, _ = _of_law(*law)
+    assert enter is not None
+    tail, longest, period = (np.frombuffer(b, t).reshape(n).copy() for b, t, n in law[-3:])
+    return both_score(torch.from_numpy(enter), torch.from_numpy(tail), longest, period, T).numpy()
 
 
 def tables(

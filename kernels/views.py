@@ -42,6 +42,7 @@ class Views:
     def __init__(self, work: Callable[[Smoother, Any], Any], threads: int | None = None):
         self.work, self.pool = work, pool(threads)
         self.views: list[View] = []
+        self.like: tuple[Direction, Direction] | tuple[None, None] = None, None  # whose models serve all views
         self.certificate = 0.0  # the largest total variation accepted at a seam
         self.repaired = 0  # views worked out again
 
@@ -51,7 +52,7 @@ class Views:
         `work` gets the note with the view, each time that it is worked out. Both stretches have one row of boundary
         scores more than emissions, and share the row between them.
         """
-        right = None if beyond is None else _bare(_backward(beyond)[1])
+        right = None if beyond is None else _bare(_backward(beyond, self.like[1])[1])
         left = self.views[-1].end if self.views else None
         self.views.append(self._view(_read(block), note, left, right))
         at = len(self.views) - 2
@@ -74,7 +75,8 @@ class Views:
     def _view(self, x: Sequence, note: Any, left: State | None, right: State | None) -> View:
         T, C = x.emissions.shape
         how = plan(T, C, int(x.longest.max()), PARTS)
-        smoother = Smoother(x, how, self.pool, left, right)
+        smoother = Smoother(x, how, self.pool, left, right, like=self.like)
+        self.like = smoother.forward, smoother.backward
         chunks = smoother.chunks
         near, end = _bare(chunks.state(1, 0, 0)), _bare(chunks.last())
         return View(x, note, left, right, near, end, self.work(smoother, note))
@@ -86,7 +88,7 @@ class Views:
         gap, _ = span(after.near, view.right)
         if gap <= GAP:
             return True
-        here = ahead(Direction(after.x), view.end)
+        here = ahead(Direction(after.x, like=self.like[0]), view.end)
         distance, _ = total_variation(after.near, view.right, here)
         if distance <= ENOUGH:
             self.certificate = max(self.certificate, distance)
@@ -129,9 +131,9 @@ def _best(parts: list[Potentials]) -> State:
     return stream.state
 
 
-def _backward(beyond: Potentials) -> tuple[Direction, State]:
+def _backward(beyond: Potentials, like: Direction | None = None) -> tuple[Direction, State]:
     """Return the backward state at the left end of a stretch, if nothing is known about what lies right of it."""
-    direction = Direction(_read(beyond), reverse=True)
+    direction = Direction(_read(beyond), reverse=True, like=like)
     return direction, direction.travel(direction.blank(0))
 
 

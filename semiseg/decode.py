@@ -53,14 +53,25 @@ def decode_all(
     about = torch.from_numpy(asked_about(model.grammar, introns)).to(best.label.device)
     asked, calls = about[best.label], None
     if posteriors and bool(asked.any()):
-        rows = Segments(*(x[asked] for x in best))
-        calls = marginals(potentials, want=(), segments=rows, concepts=concepts(model.grammar)).calls
+        items, rows = of_few(potentials, Segments(*(x[asked] for x in best)))
+        calls = marginals(items, want=(), segments=rows, concepts=concepts(model.grammar)).calls
         assert calls is not None
     found = per_item(best, asked, calls, [len(letters) for _, letters in contigs])
     return [
         [gene for stretch in assembled(iter([one]), model.grammar, name, calibration) for gene in stretch.genes]
         for (name, _), one in zip(contigs, found, strict=True)
     ]
+
+
+def of_few(p: Potentials, rows: Segments) -> tuple[Potentials, Segments]:
+    """Return the items of a batch that segments lie in, and these as theirs: the others need no posteriors."""
+    if p.emissions.ndim == 2:
+        return p, rows
+    mine, item = rows.item.unique(return_inverse=True)
+    maps = tuple(b._replace(scores=b.scores[mine]) for b in p.boundaries)
+    assert p.lengths is not None
+    few = p._replace(emissions=p.emissions[mine], boundaries=maps, lengths=p.lengths[mine.to(p.lengths.device)])
+    return few, rows._replace(item=item)
 
 
 def per_item(best: Segments, asked: Tensor, calls: Calls | None, lengths: Sequence[int]) -> Iterator[Found]:

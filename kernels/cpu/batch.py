@@ -24,8 +24,8 @@ from .k_best import k_best_item
 from .marginals import Part, Smoother, final_partition
 from .posteriors import Counts, Wanted
 from .sample import sample_item
-from .threads import pool
-from .viterbi import viterbi_item
+from .threads import pool, spread
+from .viterbi import in_fixed_point, viterbi_item
 
 R = TypeVar("R")
 
@@ -68,9 +68,7 @@ def each(shares: list[range], options: Options, work: Callable[[range], R]) -> l
         except InfeasibleError as error:
             raise error.of(items[error.item]) from None
 
-    if len(shares) == 1:
-        return [named(shares[0])]
-    return list(pool(options.threads, "items").map(named, shares))
+    return list(spread(pool(options.threads, "items"), named, shares))
 
 
 def logs(leaves: Leaves, layout: Layout, item: int) -> Sequence:
@@ -115,13 +113,19 @@ class Shares(NamedTuple):
         return pool(self.options.threads) if len(self.items) == 1 and T * C * (C + K) > SMALL else None
 
 
+def both_ways(x: Sequence) -> Pair:
+    """Return the directions through a sequence, whose models serve all of the batch."""
+    forward = Direction(x)
+    return forward, Direction(x, reverse=True, like=forward)
+
+
 def shares(leaves: Leaves, layout: Layout, options: Options, along: Callable[..., Sequence]) -> Shares:
     """Return the shares of a batch; `along(x, items)` is what their sequences are read as."""
     C, K, threads = len(layout.longest), int(layout.longest.max()), options.threads or torch.get_num_threads()
     items = groups(layout.lengths.tolist(), C, K, threads)
     x = sequences(leaves, layout, items[0])
-    forward = Direction(single(along(x, items[0]), 0, int(layout.lengths[0])))
-    batch = Shares(leaves, layout, options, items, x, (forward, Direction(forward.x, reverse=True, like=forward)))
+    pair = both_ways(single(along(x, items[0]), 0, int(layout.lengths[0])))
+    batch = Shares(leaves, layout, options, items, x, pair)
     cut = ([own] if batch.is_group(own) else [range(item, item + 1) for item in own] for own in items)
     return batch._replace(items=[own for parts in cut for own in parts])
 
@@ -224,10 +228,12 @@ def table(items: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]) -> Segmen
 def viterbi(leaves: Leaves, layout: Layout, options: Options) -> tuple[Tensor, Segments, Report]:
     """Return (B,) scores, the best segments of every item and the report."""
 
+    like = in_fixed_point(sequence(leaves, layout, 0))
+
     def work(item: int):
         x = sequence(leaves, layout, item)
         plan = plan_for(x, options, alone(layout), values=2)
-        return plan, viterbi_item(x, plan, pool(options.threads))
+        return plan, viterbi_item(x, plan, pool(options.threads), like)
 
     found = each_item(layout, options, work)
     segments = table([(b, path.starts, path.ends, path.labels) for b, (_, path) in enumerate(found)])
@@ -308,9 +314,11 @@ def marginals(
     out = {name: torch.zeros(B, n, labels, dtype=dtype) for name, n in rows.items() if name in want}
     kinds = torch.zeros(B, T + 1, leaves.scores.shape[-1], dtype=dtype) if "boundaries" in want else None
 
+    pair = both_ways(sequence(leaves, layout, 0))
+
     def work(item: int):
         x = logs(leaves, layout, item)
-        smoother = Smoother(x, plan_for(x, options, alone(layout)), pool(options.threads))
+        smoother = Smoother(x, plan_for(x, options, alone(layout)), pool(options.threads), like=pair)
 
         def keep(part: Part) -> None:
             # what begins (ends) at a censored end began (ends) somewhere beyond it

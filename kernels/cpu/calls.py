@@ -16,6 +16,7 @@ from .laws import UNRESOLVED, Side, deal_out, gather, laws, settle_law, survey
 from .marginals import Smoother
 from .meeting import ahead
 from .posteriors import Panel, cover
+from .threads import spread
 
 SIDES = 8  # panels kept for folded rows that are dealt out far from their calls
 
@@ -118,7 +119,7 @@ class _Survey:
         busy = [k for k, (_, u, v) in enumerate(self.panels) if self._near(u, v).size]
         width = 2 * pool._max_workers
         for i in range(0, len(busy), width):
-            for k, found in zip(busy[i : i + width], pool.map(self._panel, busy[i : i + width]), strict=False):
+            for k, found in zip(busy[i : i + width], spread(pool, self._panel, busy[i : i + width]), strict=False):
                 out.label[found.touched] += found.covered
                 emission[found.touched] += found.emission
                 out.start[found.begun], before[found.begun] = found.start, found.before

@@ -14,6 +14,7 @@ from ..plan import Plan, boundaries
 from ..seams import ENOUGH, GAP, Seam, Settled, Verdict, before, settle
 from .directions import Direction, State
 from .meeting import ahead, same_up_to_constant, span, total_variation
+from .threads import spread
 
 
 class Values(NamedTuple):
@@ -133,10 +134,10 @@ class Chunks:
 
     def _settle(self) -> Settled:
         everything = [(way, i) for way in range(len(self.directions)) for i in range(self.plan.chunks)]
-        for seam, (run, _) in zip(everything, self.pool.map(self._run, everything), strict=True):
+        for seam, (run, _) in zip(everything, spread(self.pool, self._run, everything), strict=True):
             self.runs[seam] = run
         inner = [s for s in everything if s != self.first(s[0])]
-        self.settled = settle(inner, lambda seams: self.pool.map(self._compare, seams), self._repair)
+        self.settled = settle(inner, lambda seams: spread(self.pool, self._compare, seams), self._repair)
         return self.settled
 
     def _states(self, seam: Seam) -> tuple[State, State]:
@@ -163,7 +164,7 @@ class Chunks:
         return ahead(self.directions[1 - way], self.runs[other].end)
 
     def _repair(self, lists: list[list[Seam]], failed: set[Seam]) -> Iterator[tuple[int, set[Seam]]]:
-        for runs, positions in list(self.pool.map(lambda seams: self._scan(seams, failed), lists)):
+        for runs, positions in list(spread(self.pool, lambda seams: self._scan(seams, failed), lists)):
             moved = {seam for seam, run in runs.items() if run.end is not self.runs[seam].end}
             self.runs.update(runs)
             yield positions, {seen for seam in moved for seen in self._touched(seam)}

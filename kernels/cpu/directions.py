@@ -66,6 +66,8 @@ class Direction:
             self.model, self.weights = like.model, like.weights
         else:
             self.model, self.weights = like.model._replace(**_changes(x, reverse, tables, self.dtype)), like.weights
+        # what begins before a censored start, by the phase there: sequences of one model have it in common
+        self.virtual: dict[int, tuple[NDArray, NDArray]] = like.virtual if like and like.reverse == reverse else {}
         self.ring = -(-int(x.longest.max()) // BLOCK) * BLOCK
         # every change of labels needs a boundary that its first map allows: these may be few
         self.rare = self.dtype.kind != "c" and 0 < len(self.model.arc_source) == len(self.model.site_source)
@@ -102,8 +104,11 @@ class Direction:
             state.entry[:] = x.finish if self.reverse else x.begin
             return state
         first, origin = (np.zeros((1, len(x.longest))), 0) if self.reverse else (x.first, x.origin)
-        ring, folded = virtual_rows(first.astype(self.dtype), x.longest, x.tail, x.period, origin)
-        state.entry[:] = first[origin % len(first)]
+        phase = origin % len(first)
+        if phase not in self.virtual:
+            self.virtual[phase] = virtual_rows(first.astype(self.dtype), x.longest, x.tail, x.period, phase)
+        ring, folded = self.virtual[phase]
+        state.entry[:] = first[phase]
         state.ring[..., self.ring - len(ring) :] = ring[::-1].T
         state.folded[:] = folded.T
         return self._masked(state)

@@ -16,6 +16,7 @@ from .directions import Direction, State
 from .hidden import Edge, edge_counts, edge_rows
 from .meeting import anchor, begin
 from .posteriors import Counts, Panel, Stretches, Wanted, find
+from .threads import spread
 
 
 class Part(NamedTuple):
@@ -97,7 +98,7 @@ class Smoother:
             return
         width = 2 * self.pool._max_workers
         for i in range(0, len(panels), width):
-            yield from self.pool.map(lambda where: self.part(self.panel(*where), wanted), panels[i : i + width])
+            yield from spread(self.pool, lambda where: self.part(self.panel(*where), wanted), panels[i : i + width])
 
     def part(self, p: Panel, wanted: Wanted, pool: ThreadPoolExecutor | None = None) -> Part:
         """Return the posteriors of one panel; `pool`: threads that are free to help."""

@@ -1,9 +1,14 @@
 """One pool of threads per size, made on first use; the compiled functions release the interpreter lock."""
 
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import TypeVar
 
 import torch
+
+A = TypeVar("A")
+R = TypeVar("R")
 
 
 @cache
@@ -13,3 +18,8 @@ def pool(threads: int | None = None, role: str = "chunks") -> ThreadPoolExecutor
     Items of a batch wait for their chunks, so each role has threads of its own.
     """
     return ThreadPoolExecutor(threads or torch.get_num_threads(), thread_name_prefix=f"semiseg-{role}")
+
+
+def spread(pool: ThreadPoolExecutor, work: Callable[[A], R], items: Sequence[A]) -> Iterable[R]:
+    """Return what work makes of items, in order: by threads, where there are several of both and it is worth asking."""
+    return map(work, items) if len(items) < 2 or pool._max_workers == 1 else pool.map(work, items)

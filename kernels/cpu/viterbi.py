@@ -12,6 +12,7 @@ from ..resolve import Sequence
 from ..seams import Settled
 from .chunks import Chunks
 from .directions import Direction, State
+from .threads import spread
 from .trace import LOST, Laws, close_max, laws, stretches, walk_max
 
 PIECE = 16 * fixed.GRID  # positions at a time where only sums are wanted
@@ -57,14 +58,21 @@ class Forward(NamedTuple):
         return int(self.state.offset.real)
 
 
-def forward(x: Sequence, plan: Plan, pool: ThreadPoolExecutor) -> Forward:
-    """Return the settled forward scores of one sequence in fixed point."""
-    T = x.emissions.shape[0]
+def in_fixed_point(x: Sequence, like: Direction | None = None) -> Direction:
+    """Return the forward direction of one sequence in fixed point; `like`: that of any sequence of the same model."""
     # boundary scores are rounded where they are read: no copy of them all
     xq, tables = fixed.quantised(x._replace(scores=x.scores[:0]))
+    return Direction(xq, tables=tables, source=x, like=like)
+
+
+def forward(x: Sequence, plan: Plan, pool: ThreadPoolExecutor, like: Direction | None = None) -> Forward:
+    """Return the settled forward scores of one sequence in fixed point."""
+    T = x.emissions.shape[0]
+    direction = in_fixed_point(x, like)
+    xq, tables = direction.x, direction.tables
+    assert tables is not None
     bounds = [_largest(rows, pool) for rows in (x.emissions, x.scores)]
     fixed.check_range(x, xq, tables, sum(total for total, _ in bounds[0]), max(top for _, top in bounds[1]), T)
-    direction = Direction(xq, tables=tables, source=x)
     chunks = Chunks([direction], plan, pool)
     chunks.settle()
     constants = [int(constant.real) for constant in chunks.constants(0)]
@@ -77,9 +85,9 @@ def forward(x: Sequence, plan: Plan, pool: ThreadPoolExecutor) -> Forward:
     return found._replace(both=both)
 
 
-def viterbi_item(x: Sequence, plan: Plan, pool: ThreadPoolExecutor) -> Path:
+def viterbi_item(x: Sequence, plan: Plan, pool: ThreadPoolExecutor, like: Direction | None = None) -> Path:
     """Return the best segmentation of one sequence and its score, ties read from the right (see `naive_viterbi`)."""
-    found = forward(x, plan, pool)
+    found = forward(x, plan, pool, like)
     direction, chunks, law, constants, finish, both = found
     cursor = np.array(close_max(found.state, law, finish, both, x.emissions.shape[0]), np.int64)
     score = int(cursor[4]) + found.offset + constants[-1] + (int(finish[cursor[0]]) if both is None else 0)
@@ -107,7 +115,7 @@ def _pieces(T: int) -> list[tuple[int, int]]:
 
 def _largest(rows: NDArray, pool: ThreadPoolExecutor) -> list[tuple[float, float]]:
     """Return, piece by piece, the sum over rows and the maximum of a row's largest finite absolute value."""
-    return list(pool.map(lambda piece: fixed.largest_scores(rows[slice(*piece)]), _pieces(len(rows))))
+    return list(spread(pool, lambda piece: fixed.largest_scores(rows[slice(*piece)]), _pieces(len(rows))))
 
 
 def _both(both: NDArray, x: Sequence, pool: ThreadPoolExecutor) -> NDArray:
@@ -117,5 +125,5 @@ def _both(both: NDArray, x: Sequence, pool: ThreadPoolExecutor) -> NDArray:
         e = fixed.quantised_emissions(x, *piece)
         return e.sum(0), e.min(0) > fixed.NEVER
 
-    sums, alive = zip(*pool.map(add, _pieces(len(x.emissions))), strict=True)
+    sums, alive = zip(*spread(pool, add, _pieces(len(x.emissions))), strict=True)
     return np.where(np.all(alive, axis=0) & (both > fixed.NEVER), both + np.sum(sums, axis=0), fixed.NEVER)
