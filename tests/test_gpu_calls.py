@@ -27,6 +27,7 @@ from semiseg.kernels.results import Segments
 # lost sums, whose logarithm is never looked at, are warned of where kernels are interpreted by numpy
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning:triton.runtime.interpreter")
 BOUND, LEVEL = 5e-6, 0.9
+CALLS = 24 if ON_GPU else 10
 
 
 def asked_of(layout: Layout, C: int, seed: int, n: int) -> Asked:
@@ -67,7 +68,7 @@ def surveyed(leaves: Leaves, layout: Layout, s: Scores, asked: Asked, together: 
     return survey
 
 
-def compare(p: Potentials, cut: int, together: int | None = None, n: int = 24, asked: Asked | None = None) -> int:
+def compare(p: Potentials, cut: int, together: int | None = None, n: int = CALLS, asked: Asked | None = None) -> int:
     """Return how many calls were left unfinished."""
     leaves, layout = resolve(p)
     s = scores_of(leaves, layout, cut)
@@ -115,4 +116,4 @@ def test_batches_of_their_own_lengths(name, together):
 )
 def test_larger(seed, cut, together):
     """Cuts, tails of both periods, phases, maps, and durations longer than a chunk; several tiles of everything."""
-    compare(larger(seed, T=200 if ON_GPU else 80), cut, together, n=24 if ON_GPU else 12)
+    compare(larger(seed, T=200 if ON_GPU else 80), cut, together)

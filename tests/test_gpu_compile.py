@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("triton")
 
 CAPABILITIES = (80, 90)
-FIRST_COMPILE = 20.0  # seconds, of one kernel
+FIRST_COMPILE = 20.0  # seconds of a processor, of one kernel
 REGISTERS = 255  # a thread's, at most
 IN_PAIRS = 4  # loads and stores of local memory among the 256 pairs' instructions
 LAUNCHED = {

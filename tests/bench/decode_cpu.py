@@ -60,12 +60,13 @@ def main() -> None:
 
 def speed(options: argparse.Namespace) -> Iterator[Row]:
     """Ours with posteriors, each after a start that is measured alone; AUGUSTUS with posteriors and without."""
-    sequences = {contig.name: contig.sequence for contig in read_fasta(options.genome)}
-    name, start, end = parse(options.region, sequences, "--region")
+    contigs = {contig.name: contig for contig in read_fasta(options.genome)}
+    name, start, end = parse(options.region, contigs, "--region")
+    letters = contigs[name].sequence
     with TemporaryDirectory() as folder:
         fasta, little = Path(folder, "region.fa"), Path(folder, "little.fa")
-        write(fasta, [(name, sequences[name][start:end])])
-        write(little, [(name, sequences[name][start : start + 10_000])])
+        write(fasta, [(name, letters[start:end])])
+        write(little, [(name, letters[start : start + 10_000])])
         for model in options.model:
             ours(little, model, folder)  # compiles
             begun = ours(little, model, folder)["cpu_s"]
