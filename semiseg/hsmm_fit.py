@@ -1,17 +1,16 @@
 """A hidden semi-Markov model fitted to signals without labels: starts, passes, and how many states.
 
-Several starts make a few passes over a sample of the data, the less likely ones half as many, with geometric durations:
-what states say tells them apart, and how long they last is better learnt once they are. The likeliest goes on there
-with the laws asked for, and then over all of the data until a pass gains little. Where best paths are to be cheap
-(`sharpen`), explicit laws come last: while states learn what they say, such laws draw them to stretches so short that a
-path through them costs more than it explains. How many states there are is decided on the sample, by BIC or by the
-likelihood of stretches that were set aside. Whatever is random is drawn by seed, number of states and pass, so that a
-run which was killed goes on from its checkpoint with the same bits.
+Several starts make a few passes over a sample of the data, with geometric durations: what states say tells them apart,
+and how long they last is better learnt once they are. The likeliest goes on there with the laws asked for, and then
+over all of the data until a pass gains little. Where best paths are to be cheap (`sharpen`), explicit laws come last:
+while states learn what they say, such laws draw them to stretches so short that a path through them costs more than it
+explains. How many states there are is decided on the sample, by BIC or by the likelihood of stretches that were set
+aside. Whatever is random is drawn by seed, number of states and pass, so that a run which was killed goes on from its
+checkpoint with the same bits.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,7 +38,6 @@ HELD = 5  # one stretch of so many is set aside
 CUT = 20  # stretches that short data are cut into, to set some aside
 LAST = 3  # passes for explicit laws, where they come last,
 SHARE = 3  # over one group of so many: there are few numbers to learn
-GO_ON = 3  # one start of so many goes on half of the way
 PATIENCE = 2  # numbers of states without a better one before the search ends
 CRITERIA = ("bic", "held-out")
 
@@ -51,7 +49,7 @@ class Settings(NamedTuple):
     durations: str = "lognormal"
     longest: int = 32  # explicit durations, in positions
     restarts: int | None = None  # None: 12 for marks, whose starts are many ways to end, 4 for other values
-    trial: int = 8  # passes over the sample of a start
+    trial: int = 8  # passes over the sample of each start
     settle: int = 24  # and of the best one, at most
     passes: int = 100  # over all data, at most
     tolerance: float = 1e-4  # nats a position that a pass must gain
@@ -143,17 +141,6 @@ def shuffled(parts: list[Stretch], draw: np.random.Generator) -> list[Stretch]:
     return [parts[i] for i in draw.permutation(len(parts))]
 
 
-@dataclass
-class Start:
-    """A model that may become the one, and where it stands."""
-
-    number: int
-    model: Hsmm
-    draw: np.random.Generator
-    counts: Counts
-    nats: float = -math.inf  # log likelihood of a position
-
-
 class Run:
     """A fit under way."""
 
@@ -187,7 +174,8 @@ class Run:
     def settled(self, states: int) -> Hsmm:
         """Return the likeliest of several starts, after passes over the sample."""
         s = self.settings
-        model = self.likeliest([self.start(states, i) for i in range(self.restarts if states > 1 else 1)])
+        tried = [self.trial(states, start) for start in range(self.restarts if states > 1 else 1)]
+        _, model = max(tried, key=lambda found: found[0])
         self.lasting(model, self.durations)
         counts = Counts()
         passes: list[float] = []  # the first may be below the trial's: the laws are new
@@ -196,34 +184,21 @@ class Run:
             self.report(Progress(states, "sample", len(passes), s.settle, passes[-1]))
         return model
 
-    def likeliest(self, starts: list[Start]) -> Hsmm:
-        """Return the model of the likeliest start; half of the way only the likelier ones go on."""
-        half = max(1, self.settings.trial // 2)
-        for begun, passes in ((0, half), (half, self.settings.trial - half)):
-            for start in starts:
-                self.trial(start, begun, passes)
-            starts = sorted(starts, key=lambda start: -start.nats)[: -(-len(starts) // GO_ON)]
-        return starts[0].model
-
     def lasting(self, model: Hsmm, durations: str) -> None:
         """Give states laws of another family, of the means that they have."""
         means = model.mean_durations()
         model.law = make(durations, model.states, self.settings.longest)
         model.law.around(means)
 
-    def start(self, states: int, number: int) -> Start:
-        """Return a model to begin with."""
-        draw = self.draw(2, states, number)
-        width = WIDTHS[number % len(WIDTHS)]
+    def trial(self, states: int, start: int) -> tuple[float, Hsmm]:
+        """Return a start's log likelihood of a position after a few passes, and its model."""
+        s, draw, counts, nats = self.settings, self.draw(2, states, start), Counts(), -math.inf
+        width = WIDTHS[start % len(WIDTHS)]
         model = begin(self.kind, "geometric", states, 2, self.read, self.data.sample, draw, width)
-        return Start(number, model, draw, Counts())
-
-    def trial(self, start: Start, done: int, passes: int) -> None:
-        """Have a start make so many passes over the sample, behind those done."""
-        for i in range(done, done + passes):
-            start.nats = passed(start.model, self.read, self.data.sample, start.draw, start.counts)
-            stage = f"start {start.number + 1}"
-            self.report(Progress(start.model.states, stage, i + 1, self.settings.trial, start.nats))
+        for i in range(s.trial):
+            nats = passed(model, self.read, self.data.sample, draw, counts)
+            self.report(Progress(states, f"start {start + 1}", i + 1, s.trial, nats))
+        return nats, model
 
     def score(self, model: Hsmm) -> float:
         """Return BIC on the sample, or minus the log likelihood of what was set aside: less is better."""
