@@ -58,21 +58,21 @@ class Forward(NamedTuple):
         return int(self.state.offset.real)
 
 
-def in_fixed_point(x: Sequence, like: Direction | None = None) -> Direction:
+def in_fixed_point(x: Sequence, pool: ThreadPoolExecutor, like: Direction | None = None) -> Direction:
     """Return the forward direction of one sequence in fixed point; `like`: that of any sequence of the same model."""
     # boundary scores are rounded where they are read: no copy of them all
     xq, tables = fixed.quantised(x._replace(scores=x.scores[:0]))
+    bounds = [_largest(rows, pool) for rows in (x.emissions, x.scores)]
+    total, highest = sum(total for total, _ in bounds[0]), max(top for _, top in bounds[1])
+    fixed.check_range(x, xq, tables, total, highest, len(x.emissions))
     return Direction(xq, tables=tables, source=x, like=like)
 
 
 def forward(x: Sequence, plan: Plan, pool: ThreadPoolExecutor, like: Direction | None = None) -> Forward:
     """Return the settled forward scores of one sequence in fixed point."""
-    T = x.emissions.shape[0]
-    direction = in_fixed_point(x, like)
+    direction = in_fixed_point(x, pool, like)
     xq, tables = direction.x, direction.tables
     assert tables is not None
-    bounds = [_largest(rows, pool) for rows in (x.emissions, x.scores)]
-    fixed.check_range(x, xq, tables, sum(total for total, _ in bounds[0]), max(top for _, top in bounds[1]), T)
     chunks = Chunks([direction], plan, pool)
     chunks.settle()
     constants = [int(constant.real) for constant in chunks.constants(0)]
