@@ -227,7 +227,6 @@ def table(items: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]) -> Segmen
 
 def viterbi(leaves: Leaves, layout: Layout, options: Options) -> tuple[Tensor, Segments, Report]:
     """Return (B,) scores, the best segments of every item and the report."""
-
     like = None if alone(layout) else in_fixed_point(sequence(leaves, layout, 0), pool(options.threads))
 
     def work(item: int):

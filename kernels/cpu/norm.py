@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..compiled import compiled
 from ..plan import boundaries
-from .threads import pool
+from .threads import pool, spread
 
 WORTH = 1 << 16  # values that are worth a thread
 ZERO, ONE = np.float32(0), np.float32(1)
@@ -53,8 +53,5 @@ def channel_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float, margin: in
         norm_rows(read, scale, shift, np.float32(eps), *rows, margin, written)
 
     parts = list(pairwise(boundaries(T, min(torch.get_num_threads(), max(1, B * T * C // WORTH)))))
-    if len(parts) == 1:
-        normalise(parts[0])
-    else:
-        list(pool(role="rows").map(normalise, parts))
+    list(spread(pool(role="rows"), normalise, parts))
     return out
