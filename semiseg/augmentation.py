@@ -1,4 +1,7 @@
-"""What else a recording might have looked like: another gain, a wandering baseline, noise, mains hum, another lead."""
+"""What else a recording might have looked like: another gain, a wandering baseline, noise, mains hum, another lead.
+
+And what else might have been said about it: where a wave ends is never known to a sample.
+"""
 
 from typing import NamedTuple
 
@@ -8,6 +11,8 @@ from numpy.typing import NDArray
 WANDER = (0.05, 0.8)  # Hz
 MAINS = (50.0, 60.0)
 LOST = (0.1, 1.5)  # seconds that an electrode is off
+TAPER = (0.01, 0.06)  # seconds in which what is done to a wave fades beside it
+FURTHEST = 2.0  # deviations that an end is moved by, at most
 
 
 class Augment(NamedTuple):
@@ -24,6 +29,11 @@ class Augment(NamedTuple):
     burst: float = 0.3  # of noise of muscles, for a while
     hum: float = 0.15  # of mains
     lost: float = 0.1  # share with a stretch where nothing is known
+    mix: float = 0.0  # share with something of another channel of the recording in it
+    most: float = 0.5  # of such a channel, at most, in shares of the own one's spread
+    waves: float = 0.0  # spread of the log of the amplitude that all waves of a name have in common
+    turned: float = 0.0  # share of names whose waves are turned over
+    jitter: float = 0.0  # seconds: deviation of where waves are said to begin and end
 
 
 def changed(x: NDArray, rate: float, how: Augment, rng: np.random.Generator) -> NDArray:
@@ -45,6 +55,41 @@ def changed(x: NDArray, rate: float, how: Augment, rng: np.random.Generator) -> 
     if rng.random() < 0.25:
         out = out + wave(t, MAINS[int(rng.integers(2))], how.hum * rng.random() ** 2, rng)
     return out.astype(np.float32)
+
+
+def reshaped(x: NDArray, rows: NDArray, rate: float, how: Augment, rng: np.random.Generator) -> NDArray:
+    """Return (n,) values with waves larger, smaller or turned over, all of a name alike, each above its own chord.
+
+    Rows are (N, 3) start, end and name; what is done fades beside a wave, and never reaches into another.
+    """
+    gain: dict[int, float] = {}
+    for name in np.unique(rows[:, 2]).tolist():
+        sign = -1.0 if rng.random() < how.turned else 1.0
+        gain[name] = sign * float(np.exp(how.waves * rng.standard_normal()))
+    out, n = x.copy(), len(x)
+    before = np.concatenate([[0], rows[:-1, 1]])
+    behind = np.concatenate([rows[1:, 0], [n]])
+    for (start, end, name), low, high in zip(rows.tolist(), before.tolist(), behind.tolist(), strict=True):
+        if name < 0 or start < 0 or end > n or end - start < 2:
+            continue
+        fade = int(rng.uniform(*TAPER) * rate)
+        a, b = max(0, low, start - fade), min(n, high, end + fade)
+        at = np.arange(a, b)
+        chord = np.interp(at, [start, end - 1], x[[start, end - 1]])
+        share = np.interp(at, [start - fade - 1, start, end - 1, end + fade], [0.0, 1.0, 1.0, 0.0])
+        out[a:b] += ((gain[name] - 1) * share * (x[a:b] - chord)).astype(np.float32)
+    return out
+
+
+def moved(rows: NDArray, samples: float, rng: np.random.Generator) -> NDArray:
+    """Return (N, 3) rows with their ends elsewhere, by a normal deviation; what touches goes on to, none overlap."""
+    off = samples * rng.standard_normal((len(rows), 2)).clip(-FURTHEST, FURTHEST)
+    touching = rows[1:, 0] == rows[:-1, 1]
+    off[1:, 0][touching] = off[:-1, 1][touching]
+    ends = np.round(rows[:, :2] + off).astype(np.int64)
+    out = rows.copy()
+    out[:, :2] = np.maximum.accumulate(ends.ravel()).reshape(-1, 2)
+    return out
 
 
 def wave(t: NDArray, frequency: float, amplitude: float, rng: np.random.Generator) -> NDArray:

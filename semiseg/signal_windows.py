@@ -1,5 +1,6 @@
 """Windows of recordings to learn from, with what is known about them."""
 
+from collections import defaultdict
 from functools import partial
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .augmentation import Augment, changed, lost_stretch
+from .augmentation import Augment, changed, lost_stretch, moved, reshaped
 from .errors import SemisegError
 from .resampling import positions, ratio_of, resampled
 from .scaling import scale_of
@@ -63,13 +64,46 @@ def draw(
     rng = np.random.default_rng([recipe.seed, step, rank])
     if not leads:
         raise SemisegError("training: no annotated recording to learn from")
-    found = [window(leads, rate, background, recipe.window, augment, rng) for _ in range(recipe.batch)]
+    beside = neighbours(leads) if augment.mix else {}
+    found = [window(leads, beside, rate, background, recipe.window, augment, rng) for _ in range(recipe.batch)]
     values, labels = (torch.from_numpy(np.stack(x)) for x in zip(*found, strict=True))
     return Batch(values, labels)
 
 
+def neighbours(leads: list[Lead]) -> dict[str, list[Lead]]:
+    """Return the channels of every recording."""
+    out = defaultdict(list)
+    for lead in leads:
+        out[lead.record].append(lead)
+    return out
+
+
+def mixed(lead: Lead, others: list[Lead], most: float, rng: np.random.Generator) -> NDArray:
+    """Return a channel's values with something of another's, of either sign, as an electrode elsewhere has it.
+
+    Its labels stay true only where the other one shows no kind of wave that it has not.
+    """
+    names = set(lead.rows[:, 2].tolist())
+    fit = [x for x in others if x is not lead and len(x.values) == len(lead.values) and x.rate == lead.rate
+           and names >= set(x.rows[:, 2].tolist())]  # fmt: skip
+    if not fit:
+        return lead.values
+    other = fit[int(rng.integers(len(fit)))].values
+    share = rng.uniform(-most, most)
+    spread = float(np.nanstd(other))
+    if not spread > 0:
+        return lead.values
+    return lead.values + np.float32(share * np.nanstd(lead.values) / spread) * other
+
+
 def window(
-    leads: list[Lead], rate: float | None, background: int, length: int, augment: Augment, rng: np.random.Generator
+    leads: list[Lead],
+    beside: dict[str, list[Lead]],
+    rate: float | None,
+    background: int,
+    length: int,
+    augment: Augment,
+    rng: np.random.Generator,
 ) -> tuple[NDArray, NDArray]:
     """Return (length,) values and labels; what a recording does not fill is unknown."""
     for _ in range(LOOKS):
@@ -81,10 +115,17 @@ def window(
         at = int(rng.integers(len(lead.values) - span + 1))
         if len(lead.rows) and lead.rows[0, 0] < at + span and lead.rows[-1, 1] > at:
             break
-    x, holes = filled(lead.values[at : at + span])
+    own, rows = lead.values, lead.rows - np.array([at, at, 0])
+    if augment.mix and rng.random() < augment.mix:
+        own = mixed(lead, beside[lead.record], augment.most, rng)
+    x, holes = filled(own[at : at + span])
     known_rate = (rate or 1.0) * samples  # of the samples, as the model counts seconds
     scale = scale_of(partial(stretch, x), span, known_rate)
     x = scale.apply(x) if scale.spread > 0 else np.zeros_like(x)
+    if len(rows) and (augment.waves or augment.turned):
+        x = reshaped(x, rows, known_rate, augment, rng)
+    if augment.jitter:
+        rows = moved(rows, augment.jitter * known_rate, rng)
     if rate is not None and rng.random() < augment.coarse:
         between = np.exp(rng.uniform(np.log(augment.lowest), np.log(augment.highest)))
         down = ratio_of(known_rate, between, FINEST)
@@ -100,7 +141,7 @@ def window(
         middle = np.minimum(((np.arange(n) + 0.5) * samples).astype(np.int64), span - 1)
         values[:n][holes[middle]] = np.nan
     labels = np.full(length, UNKNOWN, np.int64)
-    labels[:n] = labelled(lead.rows - np.array([at, at, 0]), n, samples, background)
+    labels[:n] = labelled(rows, n, samples, background)
     off = lost_stretch(n, rate or 1.0, augment, rng)
     values[off] = np.nan
     labels[np.isnan(values)] = UNKNOWN
