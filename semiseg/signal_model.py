@@ -23,6 +23,7 @@ from .signal_grammar import grammar_of
 INPUTS = 2  # the signal, and whether it is known
 SHAPES = {
     "small": Shape(24, 96, 7, (1, 3), (1, 2, 4, 8, 16), (1, 2)),
+    "broad": Shape(32, 128, 7, (1, 2), (1, 2, 4, 8), (1, 2)),  # for 125 positions a second
     "tiny": Shape(8, 16, 5, (1,), (1, 2, 4), (1,)),
 }
 
