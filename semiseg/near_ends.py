@@ -42,14 +42,17 @@ class NearEnds:
         return starts.clip(0, 1), ends.clip(0, 1)
 
     def settled(self, rows: NDArray, names: NDArray, slack: int) -> NDArray:
-        """Return rows, in order, with their starts and ends where they lie in the mean; none over another."""
-        out = rows.copy()
+        """Return rows, in order, with their starts and ends where they lie in the mean, between positions too.
+
+        None lies over another.
+        """
+        out = rows.astype(np.float64)
         for column, first in ((0, 0), (1, self.names)):
             at = rows[:, column] - column  # an end is seen at the position before it
             mass, moment = self._around(at, names + first, WIDE * slack)
             mean = np.where(mass > LITTLE, moment / np.maximum(mass, LITTLE), at)
-            out[:, column] = np.round(mean).astype(np.int64) + column
-        before = 0
+            out[:, column] = mean + column
+        before = 0.0
         for row in out:
             row[0] = max(row[0], before)
             row[1] = before = max(row[1], row[0] + 1)

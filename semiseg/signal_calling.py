@@ -52,7 +52,7 @@ class Place(NamedTuple):
     scale: float  # coordinates of a position
     rate: float | None  # coordinates a second
 
-    def coordinate(self, position: int) -> int:
+    def coordinate(self, position: float) -> int:
         """Return where a boundary lies; the last position may be cut short."""
         return min(round(position * self.scale), self.strip.end)
 

@@ -24,10 +24,10 @@ ALIGNED = 1 << 6  # positions: a model that sees coarsely in places sees the sam
 
 
 class Called(NamedTuple):
-    """A segment, in positions."""
+    """A segment, in positions; where one lies in the mean may be between them."""
 
-    start: int
-    end: int
+    start: float
+    end: float
     label: int
     certainty: Certainty | None
 
@@ -136,10 +136,10 @@ def leniently(found: Found, slack: int, column: NDArray) -> Found:
     ends, tracks = found.tracks[:, -width:], found.tracks[:, :-width]
     if found.calls is None:
         return found._replace(tracks=tracks)
-    there, segments = NearEnds(ends), found.segments.copy()
-    names, offset = column[segments[found.asked, 2]], np.array([found.first, found.first, 0])
-    rows = there.settled(segments[found.asked] - offset, names, slack)
-    starts, stops = there.near(rows, names, slack)
+    there, segments = NearEnds(ends), found.segments.astype(np.float64)
+    names, offset = column[found.segments[found.asked, 2]], np.array([found.first, found.first, 0])
+    rows = there.settled(found.segments[found.asked] - offset, names, slack)
+    starts, stops = there.near(np.round(rows).astype(np.int64), names, slack)
     segments[found.asked] = rows + offset
     calls = found.calls._replace(start=torch.from_numpy(starts), end=torch.from_numpy(stops))
     return found._replace(segments=segments, calls=calls, tracks=tracks)
@@ -155,7 +155,8 @@ def told(found: Found, asked: NDArray, start: int) -> Stretch:
     """Return the segments that are asked about, with what is known about them, where they are."""
     known = {} if found.calls is None else dict(certainties(found, None))
     calls = []
-    for a, b, label in found.segments[asked[found.segments[:, 2]]].tolist():
+    labels = found.segments[:, 2].astype(np.int64)
+    for (a, b, _), label in zip(found.segments[asked[labels]].tolist(), labels[asked[labels]].tolist(), strict=True):
         sure = known.get(a)
         if sure is not None and start:
             low, high = ((x + start, y + start) for x, y in (sure.start_ci, sure.end_ci))

@@ -95,6 +95,9 @@ def test_ends_settle_where_they_lie_in_the_mean():
     assert there.settled(rows, names, 2)[0, :2].tolist() == [42, 60]
     starts, stops = there.near(rows, names, 2)
     assert (starts[0], stops[0]) == (0.5, 1.0)
+    ends[43, 0] = 0.5  # they lie between positions, too
+    assert NearEnds(ends).settled(rows, names, 2)[0, 0] == pytest.approx(127 / 3)
+    ends[43, 0] = 0.0
     assert there.near(rows, names, 4)[0][0] == 1.0
     apart = there.settled(np.array([[40, 60, 0], [60, 62, 1]]), np.array([0, 1]), 2)
     assert apart[1].tolist() == [60, 62, 1]  # nothing is known about it: it stays
