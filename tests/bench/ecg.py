@@ -1,12 +1,12 @@
 """The ecg model on recordings that it was not trained on, at several sampling rates, and its speed: results/ecg.csv.
 
-    python tests/bench/ecg.py FOLDER [CHANNEL ...]      FOLDER: what tests/bench/ludb.py wrote
+    python tests/bench/ecg.py FOLDER [--model FILE] [CHANNEL ...]      FOLDER: what tests/bench/ludb.py wrote
 
 Scores are of all channels, or of those named: F1 of onsets and offsets, of intervals, deviation of offsets, P waves
 that are called where truth has none. Speed is of one long channel, all of it: samples, encoder, path, posteriors, ends.
 """
 
-import sys
+import argparse
 import time
 from datetime import date
 from fractions import Fraction
@@ -80,18 +80,24 @@ def speed(model: Segmenter, lead: Lead) -> dict[str, object]:
             "real_times": seconds / wall, "real_times_a_cpu_second": seconds / busy}  # fmt: skip
 
 
-def main(folder: Path, channels: list[str]) -> None:
-    """Record all figures."""
+def main(folder: Path, channels: list[str], path: str = "ecg") -> None:
+    """Record all figures of the bundled model; those of another are only shown."""
     corpus = gather(folder / "recordings.h5", folder / "labels.bed", (folder / "validation.txt").read_text().split())
     leads = [x for x in corpus.validation if not channels or x.name.split("_")[-1] in channels]
-    model = segmenter.load(bundled.find("ecg"))
+    model = segmenter.load(bundled.find(path))
     context = {"date": date.today().isoformat(), "semiseg": semiseg.__version__, "torch": torch.__version__}
     rows = []
     for row in (partial(speed, model, leads[0]), *(partial(scored, model, leads, corpus.truth, x) for x in RATES)):
         rows.append(row())
         print(show(rows[-1]), flush=True)
-    record("ecg", context, rows)
+    if path == "ecg":
+        record("ecg", context, rows)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    asked = argparse.ArgumentParser()
+    asked.add_argument("folder", type=Path)
+    asked.add_argument("channels", nargs="*")
+    asked.add_argument("--model", default="ecg")
+    given = asked.parse_args()
+    main(given.folder, given.channels, given.model)
