@@ -25,7 +25,7 @@ def command(names: tuple[str, ...], quick: bool, into: Path | None) -> None:
 
     NAMES are those of benchmarks, by default all that this machine can run: per_core, frame_grammar, against_flash,
     library, linear_in_length, precision; with a CUDA device gpu_batch, gpu_small, gpu_chromosome, gpu_frame_grammar,
-    gpu_memory, gpu_scaling, gpu_decode. Answers are checked first, and nothing is timed when one is wrong.
+    gpu_memory, gpu_scaling, gpu_decode, gpu_library. Answers are checked first, and nothing is timed when one is wrong.
     """
     from semiseg.bench import run
     from semiseg.formats.places import check_folder

@@ -28,6 +28,7 @@ from .tiles import (
     HIGH,
     LOG2E,
     NEVER,
+    QUAD,
     TILE,
     TRUSTED,
     WINDOW,
@@ -35,7 +36,8 @@ from .tiles import (
     alive,
     combine,
     filled,
-    load_rows,
+    in_quads,
+    load_quads,
     lowered,
     narrow,
     outputs_of,
@@ -66,6 +68,7 @@ _FLOOR = tl.constexpr(FLOOR)
 _LOG2E = tl.constexpr(LOG2E)
 _TILE = tl.constexpr(TILE)
 _WINDOW = tl.constexpr(WINDOW)
+_QUAD = tl.constexpr(QUAD)
 _TRUSTED = tl.constexpr(TRUSTED)
 _RUN = tl.constexpr(len(Run._fields))
 _DARK = tl.constexpr(DARK)
@@ -101,7 +104,7 @@ def far(
     acc = filled([LANES], _DEEP if MAX else 0.0, WORK, _TILE)
     # the next block of sources is asked for before the present one is worked on
     slot = tl.where(here < first, here - first + blocks, here - first)
-    rows = load_rows(work + slot * (_TILE * C) + label, C, _TILE)
+    rows = load_quads(work + slot * (_TILE * C) + label * _QUAD, C * _QUAD, _TILE, False)
     x = tl.load(top + slot * C + label)
     for b in range(reach):
         d = first + b
@@ -124,9 +127,10 @@ def far(
         best = higher
         work_now = scaled(rows, scale, MAX)
         slot = tl.where(slot == 0, blocks, slot) - 1
-        rows = load_rows(work + slot * (_TILE * C) + label, C, _TILE)
+        rows = load_quads(work + slot * (_TILE * C) + label * _QUAD, C * _QUAD, _TILE, False)
         x = tl.load(top + slot * C + label)
-        acc = add_pairs(acc, work_now, load_rows(window + d * (_WINDOW * C) + label, C, _WINDOW), MAX)
+        lengths = load_quads(window + d * (_WINDOW * C) + label * _QUAD, C * _QUAD, _WINDOW, True)
+        acc = add_pairs(acc, work_now, lengths, MAX)
     for j in tl.static_range(_TILE):
         tl.store(out + j * LANES + item, acc[j])
     tl.store(out_top + item, best)
@@ -249,7 +253,9 @@ def fold(
     leaving = (p > 0) & (i < n)
     q = q0 - K + i
     at = q0 % rows - K + i
-    at = along(tl.where(at < 0, at + rows, at) * C + c, CP)
+    at = tl.where(at < 0, at + rows, at)
+    in_work = along(in_quads(at, c, C), CP)
+    at = along(at * C + c, CP)
     source = tl.load(ring + at, mask=leaving & (q >= oldest), other=_NEVER)
     p = tl.maximum(p, 1)
     for r in range(folds):
@@ -269,7 +275,7 @@ def fold(
         tl.store(folded_next + r * C + c, combine(old, young, MAX), mask=(c < C) & (r < p))
     tl.debug_barrier()  # other threads may hold the same entries, and not have read them yet
     tl.store(ring + at, tl.full([_TILE, CP], _NEVER, SCORE), mask=leaving)
-    tl.store(work + at, tl.full([_TILE, CP], _DEEP if MAX else 0.0, WORK), mask=leaving)
+    tl.store(work + in_work, tl.full([_TILE, CP], _DEEP if MAX else 0.0, WORK), mask=leaving)
 
 
 @triton.jit(do_not_specialize=["blocks", "reach", "items", "folds", "columns", "shift"])
@@ -417,7 +423,7 @@ def advance_kernel(
             youngest = tl.max(tl.where(alive(g), i, 0), 0, keep_dims=True)
             eldest = tl.min(tl.where(alive(g), i, _TILE - 1), 0, keep_dims=True)
             tl.store(span + here * C + c, eldest | (youngest << _HIGH), mask=inside)
-        tl.store(work + (here * _TILE + i) * C + c, narrow(g - largest, MAX), mask=inside)
+        tl.store(work + in_quads(here * _TILE + i, c, C), narrow(g - largest, MAX), mask=inside)
         tl.store(low + c, oldest, mask=inside)
         tl.debug_barrier()
         if folds > 0:

@@ -13,7 +13,7 @@ from .. import fixed
 from ..edges import Tables, continued
 from ..resolve import Sequence
 from .pieces import sent
-from .tiles import DARK, DEEP, FULL, LOG2E, NEVER, TILE, WINDOW, span_of
+from .tiles import DARK, DEEP, FULL, LOG2E, NEVER, QUAD, TILE, WINDOW, span_of
 
 ALIGN = 256  # bytes
 
@@ -46,7 +46,7 @@ class Model(NamedTuple):
     sizes: Sizes
     items: Items
     near: Tensor  # (32, C) durations inside a tile, behind 15 forbidden rows; float32, or int64
-    window: Tensor  # (steps, WINDOW, C) 32-bit durations around 16 d + 1, relative to their largest
+    window: Tensor  # (steps, WINDOW / 4, C, 4) 32-bit durations around 16 d + 1, relative to their largest
     window_top: Tensor  # (steps, C) their largest
     window_span: Tensor  # (steps, C) int32: first and last row of the window that is not forbidden (`span_of`); outputs
     law: Tensor  # (., C) durations by length, 0 forbidden, continued by the tail
@@ -81,6 +81,7 @@ def model_of(x: Sequence, tables: Tables | None, threads: int, device: torch.dev
     d = np.arange(steps + 1)
     lengths = np.clip(TILE * d[:, None] + 1 + np.arange(WINDOW) - (TILE - 1), 0, len(law) - 1)  # (steps + 1, WINDOW)
     window = law[lengths]
+    window[:, -1] = -np.inf  # no pair has it
     top = window.max(1)
     relative = window - np.where(top > -np.inf, top, 0)[:, None]
     allowed = window > -np.inf
@@ -104,6 +105,7 @@ def model_of(x: Sequence, tables: Tables | None, threads: int, device: torch.dev
         return fixed.integers(a) if integer else np.maximum(a, DARK).astype(np.float32)
 
     narrow = np.maximum(relative, DEEP).astype(np.int32) if integer else np.exp2(relative).astype(np.float32)
+    narrow = narrow.reshape(steps + 1, WINDOW // QUAD, QUAD, C).swapaxes(2, 3)
     whole = lambda a: np.asarray(a, np.int32)  # noqa: E731
     ours = (
         light(near), narrow, score(top), whole(span), score(law), score(rows), score(slope), whole(x.longest),

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from .model import Model
-from .tiles import DEEP, FLOOR, NEVER, TILE, span_of
+from .tiles import DEEP, FLOOR, NEVER, QUAD, TILE, span_of
 
 
 class Pool(NamedTuple):
     """States by slot, as the kernels move them: rings of sources, their blocks weighed, and rows behind the windows."""
 
     ring: Tensor  # (n, 16 blocks, C): source q stands at q modulo the rows, without its emissions' sum
-    work: Tensor  # (n, 16 blocks, C) 32-bit, relative to the block's top
+    work: Tensor  # (n, 4 blocks, C, 4) 32-bit, relative to the block's top: rows by quads
     top: Tensor  # (n, blocks, C)
     span: Tensor  # (n, blocks, C) int32: first and last source of a block that is not forbidden, see `span_of`
     folded: Tensor  # (n, 2, folds, C): even and odd tiles
@@ -64,7 +64,7 @@ def new_pool(model: Model, n: int) -> Pool:
     kind, nothing = (torch.int32, DEEP) if model.fixed else (torch.float32, 0)
     return Pool(
         ring,
-        torch.full((n, rows, C), nothing, dtype=kind, device=device),
+        torch.full((n, rows // QUAD, C, QUAD), nothing, dtype=kind, device=device),
         top,
         torch.full((n, s.blocks, C), span_of(0, TILE - 1), dtype=torch.int32, device=device),
         folded,
@@ -98,7 +98,7 @@ def load(model: Model, pool: Pool, states: States) -> None:
     relative = blocks - pool.top[:, :, None]
     work = relative.clamp(min=DEEP) if model.fixed else relative.exp2()
     work = torch.where(pool.top[:, :, None] > FLOOR, work, DEEP if model.fixed else 0)
-    pool.work[:] = work.view(n, rows, s.labels)
+    pool.work[:] = work.view(n, rows // QUAD, QUAD, s.labels).transpose(2, 3)
     label = torch.arange(s.labels, device=pool.ring.device)
     for i in range(s.folds):
         at = (model.longest + model.period - i - 1).long().clamp(max=states.open.shape[1] - 1)

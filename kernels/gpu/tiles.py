@@ -11,7 +11,8 @@ from .. import fixed
 
 LOG2E = 1.4426950408889634
 TILE = 16  # outputs of a tile and sources of a block; 32 take minutes to compile
-WINDOW = 2 * TILE - 1  # durations between a block of sources and a tile of outputs
+WINDOW = 2 * TILE  # durations between a block of sources and a tile of outputs, and one more: whole quads
+QUAD = 4  # rows that a lane loads at once, 16 bytes: they lie side by side
 NEVER = fixed.NEVER  # forbidden, in both semirings: finite, so that differences are never NaN
 FLOOR = fixed.FLOOR  # scores at or below it are forbidden
 DEEP = -(2**29)  # int32 work saturates here; a maximum above it has met no saturated term
@@ -26,6 +27,7 @@ _NEVER = tl.constexpr(NEVER)
 _FLOOR = tl.constexpr(FLOOR)
 _DEEP = tl.constexpr(DEEP)
 _TILE = tl.constexpr(TILE)
+_QUAD = tl.constexpr(QUAD)
 _HIGH = tl.constexpr(HIGH)
 _LOW = tl.constexpr((1 << HIGH) - 1)
 _ALL = tl.constexpr((1 << TILE) - 1)
@@ -91,11 +93,25 @@ def outputs_of(first, last, window):
 
 
 @triton.jit
-def load_rows(at, STRIDE: tl.constexpr, N: tl.constexpr):
-    """Return N rows as a tuple, so that they stay in registers."""
+def in_quads(row, c, C: tl.constexpr):
+    """Return where a row of a label stands among quads of rows, label by label."""
+    return row // _QUAD * (_QUAD * C) + c * _QUAD + row % _QUAD
+
+
+@triton.jit
+def load_quads(at, STRIDE: tl.constexpr, N: tl.constexpr, SHARED: tl.constexpr):
+    """Return N rows as a tuple, so that they stay in registers; quads of them stand `STRIDE` apart.
+
+    What programs share (SHARED) stays in the nearest cache, and what only one reads, once a tile, does not push it out.
+    """
     out = ()
-    for i in tl.static_range(N):
-        out = out + (tl.load(at + i * STRIDE),)
+    for i in tl.static_range(N // _QUAD):
+        quad = (at + i * STRIDE)[:, None] + tl.arange(0, _QUAD)[None, :]
+        rows = tl.load(quad, eviction_policy="evict_last") if SHARED else tl.load(quad, cache_modifier=".cg")
+        even, odd = tl.split(tl.reshape(rows, [rows.shape[0], 2, 2]))
+        first, third = tl.split(even)
+        second, fourth = tl.split(odd)
+        out = out + (first, second, third, fourth)
     return out
 
 

@@ -1,4 +1,4 @@
-"""A training step of the layers next to pytorch-crf, torch-struct and flash-semicrf on the CPU, where each can run.
+"""A training step of the layers next to pytorch-crf, torch-struct and flash-semicrf, where each can run: on the CPU.
 
 K = 1: the likelihood of tags by `CRF`; else log Z of `Potentials`; with gradients of all scores. Bar: no shape more
 than 10 % slower than any of them. A library sits out where its table would take gigabytes, or a run more than some ten
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from semiseg import CRF
+from semiseg.bench.device import MIB, present, tried, wait
 from semiseg.bench.measure import installed, interleave
 from semiseg.bench.record import Row
 from semiseg.kernels import Potentials, log_partition
@@ -44,41 +45,69 @@ Step = Callable[[], Tensor]
 
 def run(quick: bool) -> Iterator[Row]:
     """A row a shape and library."""
+    yield from rows(quick, "cpu")
+
+
+def rows(quick: bool, device: str) -> Iterator[Row]:
+    """The same on any device; on a GPU with the memory that a step takes there."""
     warnings.filterwarnings("ignore", module="torch_struct|torchcrf|torch.distributions")
     for B, T, K, C in QUICK if quick else SHAPES:
-        steps = dict(linear_steps(B, T, C) if K == 1 else segment_steps(B, T, K, C))
+        found = dict(linear_steps(B, T, C, device) if K == 1 else segment_steps(B, T, K, C, device))
+        steps = {name: waited_for(step) for name, step in found.items()}
         want = steps["semiseg"]().double()
-        for name, step in steps.items():
-            torch.testing.assert_close(step().double(), want, rtol=AGREE, atol=AGREE, msg=f"{name} at {B, T, K, C}")
+        where: Row = {"threads": torch.get_num_threads()} if device == "cpu" else {}
+        shapes: dict[str, Row] = {name: {"library": name, "B": B, "T": T, "K": K, "C": C, **where} for name in steps}
+
+        def checked(name: str, steps: dict[str, Step] = steps, want: Tensor = want, at: Row = shapes["semiseg"]) -> Row:
+            values, peak = with_peak(steps[name])
+            torch.testing.assert_close(values.double(), want, rtol=AGREE, atol=AGREE, msg=f"{name} at {at}")
+            return {} if device == "cpu" else {"peak_mib": peak}
+
+        for name in shapes:
+            shapes[name] = tried(shapes[name], lambda name=name: checked(name))
+            if "failed" in shapes[name]:
+                yield shapes[name]
+                del steps[name]
         slow = T * K > 5_000 and len(steps) > 1
-        timings = dict(
-            zip(
-                steps,
-                interleave(list(steps.values()), 3 if quick else 1 if T > 10_000 else 3 if slow else 15, warm=False),
-                strict=True,
-            )
-        )
-        ours = timings["semiseg"].median_s
+        repeats = 3 if quick else 1 if T > 10_000 else 3 if slow else 15
+        timings = dict(zip(steps, interleave(list(steps.values()), repeats, warm=False), strict=True))
         for name, timing in timings.items():
-            shape: Row = {"library": name, "B": B, "T": T, "K": K, "C": C, "threads": torch.get_num_threads()}
-            yield {
-                **shape,
-                **timing._asdict(),
-                "times_slower_than_semiseg": timing.median_s / ours,
-                "version": installed(name),
-            }
+            times = {"times_slower_than_semiseg": timing.median_s / timings["semiseg"].median_s}
+            yield {**shapes[name], **timing._asdict(), **times, "version": installed(name)}
 
 
-def linear_steps(B: int, T: int, C: int) -> Iterator[tuple[str, Step]]:
+def waited_for(step: Step) -> Step:
+    """A step that ends when the device has done it."""
+
+    def run() -> Tensor:
+        values = step()
+        wait()
+        return values
+
+    return run
+
+
+def with_peak(step: Step) -> tuple[Tensor, float]:
+    """What a step gives, and the most memory of a GPU that it held, in MiB."""
+    if not present():
+        return step(), float("nan")
+    held = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    values = step()
+    return values, (torch.cuda.max_memory_allocated() - held) / MIB
+
+
+def linear_steps(B: int, T: int, C: int, device: str) -> Iterator[tuple[str, Step]]:
     """Likelihoods of tags under a linear chain, by library."""
     g = torch.Generator().manual_seed(0)
     emissions, tags = 0.3 * torch.randn(B, T, C, generator=g), torch.randint(C, (B, T), generator=g)
-    ours = CRF(C, batch_first=True)
+    emissions, tags = emissions.to(device), tags.to(device)
+    ours = CRF(C, batch_first=True).to(device)
     yield "semiseg", tagged(ours, emissions, tags)
-    if installed("pytorch-crf"):
+    if installed("pytorch-crf") and (device == "cpu" or T <= 10_000):
         from torchcrf import CRF as Theirs
 
-        theirs = Theirs(C, batch_first=True)
+        theirs = Theirs(C, batch_first=True).to(device)
         theirs.load_state_dict(ours.state_dict())
         yield "pytorch-crf", tagged(theirs, emissions, tags)
     if installed("torch-struct") and B * T * C * C <= TABLE and T <= 1_000:
@@ -101,10 +130,10 @@ def tagged(layer: torch.nn.Module, emissions: Tensor, tags: Tensor) -> Step:
     return lambda: differentiated(layer(emissions.clone().requires_grad_(), tags, reduction="none"))
 
 
-def segment_steps(B: int, T: int, K: int, C: int) -> Iterator[tuple[str, Step]]:
+def segment_steps(B: int, T: int, K: int, C: int, device: str) -> Iterator[tuple[str, Step]]:
     """Log partitions of a semi-Markov model, by library; a first segment is entered from any label."""
     g = torch.Generator().manual_seed(0)
-    scores = [0.3 * torch.randn(*shape, generator=g) for shape in ((B, T, C), (K, C), (C, C))]
+    scores = [(0.3 * torch.randn(*shape, generator=g)).to(device) for shape in ((B, T, C), (K, C), (C, C))]
 
     def stepped(compute: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Step:
         return lambda: differentiated(compute(*(x.clone().requires_grad_() for x in scores)))
@@ -116,7 +145,7 @@ def segment_steps(B: int, T: int, K: int, C: int) -> Iterator[tuple[str, Step]]:
     if installed("flash-semicrf") and T * K <= PAIRS:
         from flash_semicrf.streaming import semi_crf_streaming_forward
 
-        lengths = torch.full((B,), T)
+        lengths = torch.full((B,), T, device=device)
         yield (
             "flash-semicrf",
             stepped(lambda e, D, A: semi_crf_streaming_forward(pad(e.cumsum(1), (0, 0, 1, 0)), A, D, lengths, K)),

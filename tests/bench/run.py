@@ -12,7 +12,16 @@ from semiseg.bench.record import RESULTS, Row, record, shown
 from semiseg.errors import SemisegError, UsageError
 
 CPU = ("per_core", "frame_grammar", "against_flash", "library", "linear_in_length", "precision")
-GPU = ("gpu_batch", "gpu_small", "gpu_chromosome", "gpu_frame_grammar", "gpu_memory", "gpu_scaling", "gpu_decode")
+GPU = (
+    "gpu_batch",
+    "gpu_small",
+    "gpu_chromosome",
+    "gpu_frame_grammar",
+    "gpu_memory",
+    "gpu_scaling",
+    "gpu_decode",
+    "gpu_library",
+)
 # columns that say what was measured; on a GPU the number of chunks is a result
 SHAPE = ("library", "operation", "what", "model", "bases", "over", "place", "threads")
 SHAPE += ("budget_mib", "B", "T", "K", "C", "sum_K", "mean")
