@@ -27,7 +27,6 @@ from .segment_stream import Found, rows_of
 
 POSITION = 3600  # bytes of a GPU's memory that a position takes
 LARGEST, SMALLEST = 1 << 24, 1 << 16  # positions of a block
-WINDOW = 1 << 19  # positions through the encoder at once: a GPU is not busy with fewer
 FLANK = 1 << 17  # positions on either side of a block that are decoded with it
 AGREE = 1e-4  # posteriors of a call in both blocks, which float32 tells apart
 
@@ -92,7 +91,7 @@ def find_in_blocks(
     size = block or room(device)
 
     def score(part: Part) -> Potentials:
-        return part_of(model, part.letters, part.low, part.first, part.last, device, start, WINDOW)
+        return part_of(model, part.letters, part.low, part.first, part.last, device, start)
 
     decode = partial(decoded, model, tracks, introns)
     found = joined(ahead(pieces), size, flank, beside, score, decode)
@@ -153,25 +152,22 @@ def parts(pieces: Iterator[NDArray], block: int, flank: int, beside: int) -> Ite
 def joined(
     pieces: Iterator[NDArray], block: int, flank: int, beside: int, score: Score, decode: Decode
 ) -> Iterator[Found]:
-    """Yield what blocks found, each as far as it goes; while one is decoded, the next one is scored."""
+    """Yield what blocks found, each as far as it goes.
 
-    def scored(part: Part) -> tuple[Part, list[Potentials]]:
-        try:
-            return part, [score(part)]
-        except OUT_OF_MEMORY:  # there may be room for it when its turn comes
-            return part, []
-
+    One after another: a block scored while another is decoded takes the memory that keeps scores between passes, and
+    its launches wait for the same interpreter.
+    """
     block = max(ALIGNED, block // ALIGNED * ALIGNED)
     held: tuple[Part, Block] | None = None
     done = Seam(0, None)  # where the held block begins to count
-    for part, scores in ahead(map(scored, parts(pieces, block, flank, beside))):
-        now = within_memory(part, scores, flank, score, decode)
+    for part in parts(pieces, block, flank, beside):
+        now = within_memory(part, flank, score, decode)
         if held is not None:
             before, left = held
             seam = agreement(left, now, part.at, flank // 2)
             if seam is None:
                 part = before.joined(part)
-                now = within_memory(part, [], flank, score, decode)
+                now = within_memory(part, flank, score, decode)
             else:
                 if done.cut is not None and seam.cut is not None and seam.cut[0] < done.at:  # the same segment yet
                     seam = seam._replace(cut=(done.cut[0], *seam.cut[1:]))
@@ -182,20 +178,17 @@ def joined(
             yield between(now, done, Seam(part.last, None))
 
 
-def within_memory(part: Part, scores: list[Potentials], flank: int, score: Score, decode: Decode) -> Block:
-    """Return what is found in a part, in two halves where there is no room for the whole.
-
-    The potentials are taken out of `scores`, where they are there: nobody else then keeps them in memory.
-    """
+def within_memory(part: Part, flank: int, score: Score, decode: Decode) -> Block:
+    """Return what is found in a part, in two halves where there is no room for the whole."""
     try:
-        return decode(part, scores.pop() if scores else score(part))
+        return decode(part, score(part))
     except OUT_OF_MEMORY:
         if part.last - part.first < SMALLEST + 2 * flank:
             raise
     torch.cuda.empty_cache()
     middle = (part.first + part.last) // 2 // ALIGNED * ALIGNED
     halves = part._replace(last=middle + flank), part._replace(first=(middle - flank) // ALIGNED * ALIGNED)
-    left, right = (within_memory(half, [], flank, score, decode) for half in halves)
+    left, right = (within_memory(half, flank, score, decode) for half in halves)
     seam = agreement(left, right, middle, flank // 2)
     if seam is None:
         raise OutOfMemoryError(f"{part.last - part.first} positions that cannot be told apart")
