@@ -142,15 +142,8 @@ class Direction:
         alpha, h = (scratch(shape, self.dtype), scratch(shape, self.dtype)) if out is None else out
         moved = State(stop, state.offset, *(a.copy() for a in state[2:]))
         a, b = state.position, stop
-        emissions, scores, done = self.emissions(a, b), self.scores(a, b), False
-        if self.rare:
-            budget = (b - a) * len(self.model.top) * (1 + self.ring / FEW)
-            done, base = advance_rarely(
-                self.model, self.weights, emissions, scores, self.phase(a), a, *moved[2:], alpha, h, budget
-            )
-        if not done:
-            arrays = (x[None] for x in (*moved[2:], alpha, h))
-            (base,) = self.advance(emissions[None], scores[None], [self.phase(a)], a, [b - a], arrays)
+        arrays = (x[None] for x in (*moved[2:], alpha, h))
+        (base,) = self.advance(self.emissions(a, b)[None], self.scores(a, b)[None], [self.phase(a)], a, [b - a], arrays)
         if base.real <= self.never / 2:
             raise InfeasibleError(0, self._dead_end(state, stop))
         return moved._replace(offset=state.offset + base), alpha, h
@@ -168,9 +161,15 @@ class Direction:
 
         The last two arrays are filled with alpha and h, (N, n, C).
         """
-        bases = np.zeros(len(emissions), self.dtype)
+        bases, done = np.zeros(len(emissions), self.dtype), np.zeros(len(emissions), bool)
+        common, arrays = (self.model, self.weights), (*arrays, bases)
         phases, lengths = np.asarray(phases, np.int64), np.asarray(lengths, np.int64)
-        advance(self.model, self.weights, emissions, scores, phases, age, lengths, *arrays, bases)
+        if self.rare:
+            price = len(self.model.top) * (1 + self.ring / FEW)
+            advance_rarely(*common, emissions, scores, phases, age, lengths, *arrays, price, done)
+        # in one call where nothing is done yet
+        for i in [slice(i, i + 1) for i in np.flatnonzero(~done)] if done.any() else [slice(None)]:
+            advance(*common, emissions[i], scores[i], phases[i], age, lengths[i], *(x[i] for x in arrays))
         return bases
 
     def travel(self, state: State) -> State:

@@ -51,10 +51,10 @@ def exact_end(table, longest, period, tail, c, at, g, low, high, mass, source, t
 
 
 @compiled(fast=True)
-def advance_rarely(
+def _advance(
     model, weights, emissions, scores, phase, age, alpha, entry, ring, tail, first, out_alpha, out_h, budget
 ):  # fmt: skip
-    """Do what `forward.advance` does and return that it was done, and the common score.
+    """Move one state over its block, and return that it was done and what is taken out of it.
 
     Once it took `budget` steps, each a look at one arc or one source, it gives up and leaves the state as it was.
     """
@@ -237,3 +237,20 @@ def advance_rarely(
             if outlived(model, weights, c, first[c], age + n, tail[c]):
                 first[c] = never
     return True, rebase(model.never, floor, alpha, ring, tail, first)
+
+
+@compiled
+def advance_rarely(
+    model, weights, emissions, scores, phases, age, lengths, alpha, entry, ring, tail, first, out_alpha, out_h, bases,
+    price, done,
+):  # fmt: skip
+    """Do what `forward.advance` does for states that take no more than `price` steps a position; fill `done`.
+
+    What was not done is left as it was.
+    """
+    for i in range(lengths.shape[0]):
+        n = lengths[i]
+        done[i], bases[i] = _advance(
+            model, weights, emissions[i, :n], scores[i, :n], phases[i], age, alpha[i], entry[i], ring[i], tail[i],
+            first[i], out_alpha[i, :n], out_h[i, :n], price * n,
+        )  # fmt: skip
