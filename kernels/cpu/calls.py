@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..edges import Tables, edge_tables
 from .laws import UNRESOLVED, Side, deal_out, gather, laws, settle_law, survey
 from .passes import Passes
 from .posteriors import Panel, cover
@@ -80,6 +79,17 @@ def intervals(
     return _Survey(passes, starts, ends, labels, concepts, level).intervals()
 
 
+@lru_cache(8)  # many short sequences have the same
+def _concepts(concepts: bytes) -> tuple[NDArray, list[NDArray], NDArray]:
+    """Return (C,) the number of each label's concept, the labels of each, and those as a table, -1 behind the last."""
+    names, number = np.unique(np.frombuffer(concepts, np.int64), return_inverse=True)
+    members = [np.flatnonzero(number == k) for k in range(len(names))]
+    table = np.full((len(names), max(map(len, members))), -1)
+    for k, labels in enumerate(members):
+        table[k, : len(labels)] = labels
+    return number, members, table
+
+
 class _Survey:
     """All calls of one sequence, numbered by their start."""
 
@@ -89,16 +99,12 @@ class _Survey:
         self.starts, self.ends = np.asarray(starts, np.int64)[self.order], np.asarray(ends, np.int64)[self.order]
         self.labels = np.asarray(labels, np.int64)[self.order]
         self.middles = (self.starts + self.ends - 1) // 2
-        C = len(passes.x.longest)
-        concepts = np.arange(C) if concepts is None else np.asarray(concepts)
-        names, self.concept = np.unique(concepts, return_inverse=True)
-        self.members = [np.flatnonzero(self.concept == k) for k in range(len(names))]
-        # labels of each concept side by side, -1 behind the last
-        self.table = np.full((len(names), max(map(len, self.members))), -1)
-        for k, members in enumerate(self.members):
-            self.table[k, : len(members)] = members
-        self.columns = self.table[self.concept[self.labels]]  # (N, L)
-        self.asked = np.flatnonzero(np.isin(self.concept, self.concept[self.labels]))  # labels whose sources matter
+        concepts = np.arange(len(passes.x.longest)) if concepts is None else np.asarray(concepts, np.int64)
+        self.concept, self.members, table = _concepts(concepts.tobytes())
+        self.columns = table[self.concept[self.labels]]  # (N, L)
+        matters = np.zeros(len(table), bool)
+        matters[self.concept[self.labels]] = True
+        self.asked = np.flatnonzero(matters[self.concept])  # labels whose sources matter
         self.reached = np.maximum.accumulate(self.ends)  # in order, so that calls are found by bisection
         self.panels = passes.panels()
         self.closed = [passes.closed(way) for way in (0, 1)]
@@ -106,7 +112,7 @@ class _Survey:
         self.walk: Callable = lru_cache(SIDES)(self._walk)
 
     def describe(self) -> Described:
-        N, L = len(self.starts), self.table.shape[1]
+        N, L = self.columns.shape
         out = Described(*(np.zeros(N) for _ in range(4)), *(np.zeros(N, t) for t in (int, int, float) * 2))
         emission, before, behind = np.zeros((N, L)), np.zeros((N, L)), np.zeros((N, L))
         backward = np.zeros(N)  # offset of backward scores at the end, less that at the start
@@ -209,7 +215,7 @@ class _Survey:
     def _segments(self, before: NDArray, emission: NDArray, behind: NDArray) -> NDArray:
         """Return the posterior of exactly each segment, summed over its concept."""
         x, T = self.passes.x, self.passes.length
-        tables: Tables = edge_tables(x)
+        tables = self.passes.forward.cut_laws()
         table = self.columns
         c, k = np.maximum(table, 0), (self.ends - self.starts)[:, None]
         steps = np.maximum(-(-(k - x.longest[c]) // x.period[c]), 0)

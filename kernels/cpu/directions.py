@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .. import fixed
 from ..compiled import compiled, scratch
-from ..edges import Tables, continued, virtual_rows
+from ..edges import Tables, continued, edge_tables, virtual_rows
 from ..errors import InfeasibleError
 from ..resolve import Sequence
 from .events import advance_rarely
@@ -22,6 +22,7 @@ from .semirings import Model
 from .tiles import BLOCK
 
 STRIDE = 2048  # positions between snapshots, at least; a stride costs K * C to pack and unpack
+KEPT = 8  # sequences whose cut laws are kept
 FEW = 32  # steps over lists of sources, each as dear as this many pairs of a tile
 SPARSE = 20  # an arc in the log domain costs as much as this many among all C x C weights
 
@@ -68,6 +69,9 @@ class Direction:
             self.model, self.weights = like.model._replace(**_changes(x, reverse, tables, self.dtype)), like.weights
         # what begins before a censored start, by the phase there: sequences of one model have it in common
         self.virtual: dict[int, tuple[NDArray, NDArray]] = like.virtual if like and like.reverse == reverse else {}
+        self.cuts: dict[tuple, Tables] = like.cuts if like and like.reverse == reverse else {}
+        # what its own beginning is to segments open there, once somebody has asked (see `groups.py`)
+        self.beyond: tuple[NDArray, NDArray] | None = None
         self.ring = -(-int(x.longest.max()) // BLOCK) * BLOCK
         # every change of labels needs a boundary that its first map allows: these may be few
         self.rare = self.dtype.kind != "c" and 0 < len(self.model.arc_source) == len(self.model.site_source)
@@ -87,6 +91,18 @@ class Direction:
         T = self.length
         rows = self.x.scores[T - b + 1 : T - a + 1][::-1] if self.reverse else self.x.scores[a:b]
         return np.ascontiguousarray(rows, dtype=self.dtype)
+
+    def cut_laws(self) -> Tables:
+        """Return the scores of segments that an end cuts (see `edges.py`)."""
+        x = self.x
+        place = x.left, x.right, x.origin % len(x.first), self.length
+        found = self.cuts.get(place)
+        if found is None:
+            found = edge_tables(x)
+            if len(self.cuts) > KEPT:
+                self.cuts.clear()
+            self.cuts[place] = found
+        return found
 
     def phase(self, t: int) -> int:
         """Return the row of this direction's transitions that serves its boundary t."""

@@ -84,8 +84,9 @@ def turned(rows: NDArray, lengths: NDArray) -> NDArray:
 def through(direction: Direction, other: Passed) -> Iterator[NDArray]:
     """Yield (N, C, .) scores of the segments through the end where a direction begins, where that cuts any."""
     if (direction.x.right if direction.reverse else direction.x.left) == "censored":
-        start = direction.start()
-        for beyond, rows in zip(across(direction, start), (other.end.ring, other.end.folded), strict=True):
+        if direction.beyond is None:  # the same for all groups
+            direction.beyond = across(direction, direction.start())
+        for beyond, rows in zip(direction.beyond, (other.end.ring, other.end.folded), strict=True):
             yield rows + other.offsets[:, None, None] + beyond
 
 
