@@ -112,15 +112,19 @@ def per_item(best: Segments, asked: Tensor, calls: Calls | None, lengths: Sequen
         yield Found(0, length, rows[part], mine[part], own, None)
 
 
-@torch.no_grad()
 def scored(model: GeneModel, contigs: Contigs, device: torch.device | str, window: int = WINDOW) -> Potentials | None:
-    """Return the potentials of whole contigs, the same whatever the windows are; None: they are empty."""
-    sequences = [letters for _, letters in contigs]
-    lengths = [len(x) for x in sequences]
-    if lengths[0] == 0:
-        return None
+    """Return the potentials of contigs; None: they are empty."""
+    return score(model, [letters for _, letters in contigs], device, window) if len(contigs[0][1]) else None
+
+
+@torch.no_grad()
+def score(
+    model: GeneModel, sequences: Sequence[NDArray], device: torch.device | str, window: int = WINDOW
+) -> Potentials:
+    """Return the potentials of whole contigs, the same whatever the windows are."""
     if len(sequences) == 1:
-        return part_of(model, sequences[0], 0, 0, lengths[0], device, window=window)
+        return part_of(model, sequences[0], 0, 0, len(sequences[0]), device, window=window)
+    lengths = [len(x) for x in sequences]
     masks = masks_of(model, sequences, device)
     p = model.potentials(see(model, side_by_side(sequences, PADDING, max(lengths)), device, window), *masks)
     return p._replace(lengths=torch.tensor(lengths))
