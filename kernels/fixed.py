@@ -67,6 +67,17 @@ def round_rows(rows: NDArray, slope: NDArray, position: int, fine: NDArray, skip
 
 
 @compiled
+def round_each(rows: NDArray, slope: NDArray, position: int, lengths: NDArray, out: NDArray) -> float:
+    """Fill `out` with int64 emissions of N sequences (N, T, C), all from `position` on; return the largest sum."""
+    highest = 0.0
+    for i in range(lengths.shape[0]):
+        fine = np.zeros(rows.shape[2], np.int64)
+        n = lengths[i]
+        highest = max(highest, round_rows(rows[i, :n], slope, position, fine, 0, out[i, :n]))
+    return highest
+
+
+@compiled
 def round_scores(scores: NDArray, out: NDArray) -> float:
     """Fill `out` with int64 boundary scores (NEVER: forbidden); return the largest finite absolute value."""
     highest = 0.0

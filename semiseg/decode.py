@@ -1,4 +1,4 @@
-"""Whole contigs at once: windows through the encoder, then one exact segmentation of each."""
+"""Whole contigs, several at once: windows through the encoder, then one exact segmentation of each."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,20 +6,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import pad
 
+from .ahead import ahead
 from .assembly import asked_about, assembled, concepts
 from .calibration import Calibration
 from .encoder import STRIDE
-from .gene_model import GeneModel
+from .gene_model import PHASES, GeneModel
 from .genes import Gene
 from .kernels import Calls, Potentials, Segments, marginals, viterbi
 from .masks import masks
 from .scoring import WINDOW, part_of, seen
 from .segment_stream import Found, rows_of
-from .sites import encode
+from .sites import OUTSIDE, REACH, encode
 
 PADDING = ord("N")
+
+Contigs = Sequence[tuple[str, NDArray]]
 
 
 def decode(
@@ -35,10 +37,9 @@ def decode(
     return decode_all(model, [(name, letters)], device, calibration, window, posteriors)[0]
 
 
-@torch.no_grad()
 def decode_all(
     model: GeneModel,
-    contigs: Sequence[tuple[str, NDArray]],
+    contigs: Contigs,
     device: torch.device | str = "cpu",
     calibration: Calibration | None = None,
     window: int = WINDOW,
@@ -46,9 +47,33 @@ def decode_all(
     introns: bool = False,
 ) -> list[list[Gene]]:
     """Return the genes of contigs that are as long as each other, up to the encoder's stride (see `packed`)."""
-    if len(contigs[0][1]) == 0:
+    return called(model, contigs, scored(model, contigs, device, window), calibration, posteriors, introns)
+
+
+def decode_packs(
+    model: GeneModel,
+    packs: Iterator[Contigs],
+    device: torch.device | str = "cpu",
+    calibration: Calibration | None = None,
+    introns: bool = False,
+) -> Iterator[list[list[Gene]]]:
+    """Yield what `decode_all` returns of every pack; while one is decoded, the next one is scored."""
+    for contigs, potentials in ahead((contigs, scored(model, contigs, device)) for contigs in packs):
+        yield called(model, contigs, potentials, calibration, introns=introns)
+
+
+@torch.no_grad()
+def called(
+    model: GeneModel,
+    contigs: Contigs,
+    potentials: Potentials | None,
+    calibration: Calibration | None,
+    posteriors: bool = True,
+    introns: bool = False,
+) -> list[list[Gene]]:
+    """Return the genes of contigs with these potentials."""
+    if potentials is None:
         return [[] for _ in contigs]
-    potentials = score(model, [letters for _, letters in contigs], device, window)
     best = viterbi(potentials).segments
     about = torch.from_numpy(asked_about(model.grammar, introns)).to(best.label.device)
     asked, calls = about[best.label], None
@@ -87,6 +112,12 @@ def per_item(best: Segments, asked: Tensor, calls: Calls | None, lengths: Sequen
         yield Found(0, length, rows[part], mine[part], own, None)
 
 
+def scored(model: GeneModel, contigs: Contigs, device: torch.device | str, window: int = WINDOW) -> Potentials | None:
+    """Return the potentials of contigs; None: they are empty."""
+    return score(model, [letters for _, letters in contigs], device, window) if len(contigs[0][1]) else None
+
+
+@torch.no_grad()
 def score(
     model: GeneModel, sequences: Sequence[NDArray], device: torch.device | str, window: int = WINDOW
 ) -> Potentials:
@@ -94,15 +125,27 @@ def score(
     if len(sequences) == 1:
         return part_of(model, sequences[0], 0, 0, len(sequences[0]), device, window=window)
     lengths = [len(x) for x in sequences]
-    T = max(lengths)
-    found = [masks(model.grammar, torch.from_numpy(encode(x)).to(device)) for x in sequences]
-    forbidden, impossible = (
-        torch.stack([pad(m, (0, 0, 0, rows - len(m))) for m in kind])
-        for kind, rows in zip(zip(*found, strict=True), (T, T + 1), strict=True)
-    )
-    padded = np.stack([np.pad(x, (0, T - len(x)), constant_values=PADDING) for x in sequences])
-    p = model.potentials(see(model, padded, device, window), forbidden, impossible)
+    masks = masks_of(model, sequences, device)
+    p = model.potentials(see(model, side_by_side(sequences, PADDING, max(lengths)), device, window), *masks)
     return p._replace(lengths=torch.tensor(lengths))
+
+
+def masks_of(model: GeneModel, sequences: Sequence[NDArray], device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """Return the grammar's masks of contigs, which come one after the other: so far apart that none sees the next."""
+    T = max(len(x) for x in sequences)
+    width = -(-(T + REACH) // PHASES) * PHASES
+    codes = side_by_side([encode(x) for x in sequences], OUTSIDE, width)
+    forbidden, impossible = masks(model.grammar, torch.from_numpy(codes.ravel()).to(device))
+    B = len(sequences)
+    return forbidden.view(B, width, -1)[:, :T], impossible[:-1].view(B, width, -1)[:, : T + 1]
+
+
+def side_by_side(rows: Sequence[NDArray], filling: int, width: int) -> NDArray:
+    """Return rows of the same width."""
+    out = np.full((len(rows), width), filling, rows[0].dtype)
+    for row, x in zip(out, rows, strict=True):
+        row[: len(x)] = x
+    return out
 
 
 def see(model: GeneModel, letters: NDArray, device: torch.device | str, window: int = WINDOW) -> Tensor:

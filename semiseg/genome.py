@@ -9,13 +9,14 @@ import torch
 from numpy.typing import NDArray
 
 from .assembly import Stretch
-from .decode import decode_all, packed
+from .decode import decode_packs, packed
 from .finder import Finder
 from .following import Result
 from .formats.sequences import Sequences
 from .gene_blocks import find_in_blocks
 from .gene_stream import find, find_in_region
 from .parts import Region
+from .scoring import WINDOW
 
 SHORT = 1 << 13  # bases of a contig that is decoded at once, along with others
 TOGETHER = 1 << 20  # bases of short contigs that are held
@@ -66,6 +67,7 @@ def decode_genome(
     calibration = None if raw else finder.calibration
     streamed = settings.tracks or settings.accurate  # all contigs are, and short ones with them
     most = WHOLE if settings.device.type == "cuda" and not streamed else SHORT
+    at_once = TOGETHER if settings.device.type == "cuda" else WINDOW  # more is no quicker on a CPU, and takes memory
     waiting: list[tuple[str, NDArray]] = []
 
     def together() -> Iterator[Result[Stretch]]:
@@ -75,10 +77,10 @@ def decode_genome(
                 yield Result(name, len(letters), stream(name, iter([letters])) if len(letters) else iter(()))
             waiting.clear()
             return
-        for group in packed([len(letters) for _, letters in waiting], TOGETHER):
-            found = decode_all(
-                finder.model, [waiting[i] for i in group], settings.device, calibration, introns=settings.introns
-            )
+        groups = list(packed([len(letters) for _, letters in waiting], at_once))
+        packs = ([waiting[i] for i in group] for group in groups)
+        every = decode_packs(finder.model, packs, settings.device, calibration, settings.introns)
+        for group, found in zip(groups, every, strict=True):
             done |= {i: Stretch(0, len(waiting[i][1]), genes, None) for i, genes in zip(group, found, strict=True)}
         for i, (name, letters) in enumerate(waiting):
             yield Result(name, len(letters), iter([census.found(done[i])]))

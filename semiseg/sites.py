@@ -124,7 +124,7 @@ def possible(windows: Windows, column: Column) -> NDArray:
 
 def gaps(bases: NDArray, least: int = GAP) -> NDArray:
     """Return (T,) whether a base lies in a run of so many unknown ones: there an assembly has nothing to say."""
-    unknown = bases >= UNKNOWN
+    unknown = bases == UNKNOWN
     if not unknown.any():
         return unknown
     edges = np.flatnonzero(np.diff(unknown, prepend=False, append=False)).reshape(-1, 2)

@@ -30,7 +30,7 @@ from decoding import (  # noqa: F401 - fixtures
 )
 from numpy.typing import NDArray
 
-from semiseg import finder, gene_stream
+from semiseg import finder, gene_stream, genome
 from semiseg.decode import decode
 from semiseg.formats.bed import EXTRA
 
@@ -110,6 +110,35 @@ def test_many_short_contigs_are_as_if_alone(model: Path, tmp_path: Path, capsys:
     assert exons(rows) == places(expected)
     got = [float(row[8]) for row in rows]
     np.testing.assert_allclose(got, [exon.posterior for gene in expected for exon in gene.exons], atol=ROUNDED)
+
+
+@pytest.mark.parametrize(("pack", "threads"), [(None, 1), (1024, 3)])
+def test_short_contigs_together_give_what_each_gives_alone(
+    pack: int | None, threads: int, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """The same rows, digit by digit: of mixed lengths, empty ones, with unknown bases at their ends and in between."""
+    random = np.random.default_rng(2)
+    lengths = [0, 1, 2, 3, 15, 16, 17, 0, *random.integers(150, 260, 30).tolist(), 900, 2048, 2049]
+    contigs = {}
+    for at in random.permutation(len(lengths)).tolist():
+        letters, begin = dna(lengths[at], at).copy(), int(random.integers(-40, lengths[at] + 1))
+        if at % 3 == 0:
+            letters[max(0, begin) : begin + 60] = ord("N")
+        if at % 7 == 0:
+            letters[:] = ord("N")  # the others all have something that is called
+        contigs[f"c{at}"] = letters
+
+    def rows(some: dict[str, NDArray], *how: object) -> Rows:
+        path = write_fasta(tmp_path / "genome.fa", some)
+        assert run("decode", path, "--model", model, "-q", *how) == 0
+        return rows_of(capsys.readouterr().out)
+
+    alone = [row for name, letters in contigs.items() for row in rows({name: letters})]
+    assert 10 < len({row[0] for row in alone}) < len(contigs) - 5
+    if pack is not None:
+        monkeypatch.setattr(genome, "WINDOW", pack)
+    assert rows(contigs, "--threads", threads) == alone
 
 
 @pytest.mark.parametrize(

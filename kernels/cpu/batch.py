@@ -19,13 +19,15 @@ from .calls import Described, describe
 from .chunks import Chunks
 from .directions import Direction
 from .gradients import Derivatives, combine, gradients_of, gradients_of_group
-from .groups import Group, Pair, partitions, single, travel
+from .groups import Group, Member, Pair, at_right, single, smooth, travel
 from .k_best import k_best_item
-from .marginals import Part, Smoother, final_partition
-from .posteriors import Counts, Wanted
+from .marginals import Smoother, final_partition
+from .passes import Passes
+from .posteriors import Counts, Found, Wanted
 from .sample import sample_item
 from .threads import pool, spread
-from .viterbi import in_fixed_point, viterbi_item
+from .viterbi import Path, in_fixed_point, viterbi_item
+from .viterbi_group import viterbi_group
 
 R = TypeVar("R")
 
@@ -61,14 +63,15 @@ def each_item(layout: Layout, options: Options, work: Callable[[int], R]) -> lis
 
 def each(shares: list[range], options: Options, work: Callable[[range], R]) -> list[R]:
     """Return `work(items)` for every share of a batch, in order, errors naming the item."""
+    return list(spread(pool(options.threads, "items"), lambda items: named(items, work), shares))
 
-    def named(items: range) -> R:
-        try:
-            return work(items)
-        except InfeasibleError as error:
-            raise error.of(items[error.item]) from None
 
-    return list(spread(pool(options.threads, "items"), named, shares))
+def named(items: range, work: Callable[[range], R]) -> R:
+    """Return `work(items)`, an error naming the item by its number and not by its place."""
+    try:
+        return work(items)
+    except InfeasibleError as error:
+        raise error.of(items[error.item]) from None
 
 
 def logs(leaves: Leaves, layout: Layout, item: int) -> Sequence:
@@ -92,11 +95,17 @@ class Shares(NamedTuple):
     def is_group(self, items: range) -> bool:
         """Return whether a share goes through in one piece."""
         whole = self.options.chunks in (None, 1) and self.options.warm_up is None
-        return whole and not self.pair[0].rare and int(self.layout.lengths[items].max()) <= STRETCH
+        return whole and int(self.layout.lengths[items].max()) <= STRETCH
 
     def group(self, items: range) -> Group:
+        """Return short sequences."""
+        x = self.first if items == self.items[0] else sequences(self.leaves, self.layout, items)
+        return Group(x, self.layout.lengths[items], self.pair)
+
+    def logs(self, items: range) -> Group:
         """Return short sequences for the log semiring, their scores small enough to be told apart."""
-        x = self.first if items.start == 0 else sequences(self.leaves, self.layout, items)
+        group = self.group(items)
+        x = group.x
         # all items, and what lies behind them, are more than any of them
         emissions = fixed.largest_scores(x.emissions.reshape(-1, x.emissions.shape[2]))[0]
         scores = fixed.largest_scores(x.scores.reshape(1, -1))[1]
@@ -105,7 +114,7 @@ class Shares(NamedTuple):
         except PotentialsError:
             for item in items:
                 logs(self.leaves, self.layout, item)
-        return Group(x, self.layout.lengths[items], self.pair)
+        return group
 
     def helpers(self, items: range) -> ThreadPoolExecutor | None:
         """Return the threads that may help with a group."""
@@ -119,12 +128,23 @@ def both_ways(x: Sequence) -> Pair:
     return forward, Direction(x, reverse=True, like=forward)
 
 
-def shares(leaves: Leaves, layout: Layout, options: Options, along: Callable[..., Sequence]) -> Shares:
-    """Return the shares of a batch; `along(x, items)` is what their sequences are read as."""
+def as_it_is(x: Sequence, items: range) -> Sequence:
+    """Return sequences as they are."""
+    return x
+
+
+def shares(
+    leaves: Leaves,
+    layout: Layout,
+    options: Options,
+    along: Callable[[Sequence, range], Sequence] = as_it_is,
+    ways: Callable[[Sequence], Pair] = both_ways,
+) -> Shares:
+    """Return the shares of a batch; `along(x, items)` is what their sequences are read as, `ways` goes through one."""
     C, K, threads = len(layout.longest), int(layout.longest.max()), options.threads or torch.get_num_threads()
     items = groups(layout.lengths.tolist(), C, K, threads)
     x = sequences(leaves, layout, items[0])
-    pair = both_ways(single(along(x, items[0]), 0, int(layout.lengths[0])))
+    pair = ways(single(along(x, items[0]), 0, 1))  # the model is that of any sequence
     batch = Shares(leaves, layout, options, items, x, pair)
     cut = ([own] if batch.is_group(own) else [range(item, item + 1) for item in own] for own in items)
     return batch._replace(items=[own for parts in cut for own in parts])
@@ -132,13 +152,13 @@ def shares(leaves: Leaves, layout: Layout, options: Options, along: Callable[...
 
 def log_partitions(leaves: Leaves, layout: Layout, options: Options) -> Tensor:
     """Return (B,) log partitions from forward passes alone."""
-    batch = shares(leaves, layout, options, lambda x, items: x)
+    batch = shares(leaves, layout, options)
     z = torch.zeros(len(layout.lengths), dtype=torch.float64)
 
     def work(items: range) -> None:
         if batch.is_group(items):
-            group = batch.group(items)
-            z[items.start : items.stop] = torch.from_numpy(partitions(group, travel(group, 0)))
+            group = batch.logs(items)
+            z[items.start : items.stop] = torch.from_numpy(at_right(group, travel(group, 0)).partition)
             return
         x = logs(leaves, layout, items.start)
         direction = Direction(x, like=batch.pair[0])
@@ -188,7 +208,7 @@ def gradients(
 
     def work(items: range) -> None:
         if batch.is_group(items):
-            group = batch.group(items)
+            group = batch.logs(items)
             keep(items, gradients_of_group(group._replace(x=along(group.x, items)), batch.helpers(items), wanted))
             return
         x = logs(leaves, layout, items.start)
@@ -227,18 +247,34 @@ def table(items: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]) -> Segmen
 
 def viterbi(leaves: Leaves, layout: Layout, options: Options) -> tuple[Tensor, Segments, Report]:
     """Return (B,) scores, the best segments of every item and the report."""
-    like = None if alone(layout) else in_fixed_point(sequence(leaves, layout, 0), pool(options.threads))
+    workers = pool(options.threads)
 
-    def work(item: int):
+    def ways(x: Sequence) -> Pair:
+        forward = in_fixed_point(x, workers)
+        return forward, forward  # nothing goes the other way
+
+    batch = shares(leaves, layout, options, ways=ways)
+
+    def one(item: int) -> tuple[int, Path]:
         x = sequence(leaves, layout, item)
         plan = plan_for(x, options, alone(layout), values=2)
-        return plan, viterbi_item(x, plan, pool(options.threads), like)
+        return plan.chunks, viterbi_item(x, plan, workers, batch.pair[0])
 
-    found = each_item(layout, options, work)
+    def work(items: range) -> list[tuple[int, Path]]:
+        if batch.is_group(items):
+            try:
+                return [(1, path) for path in viterbi_group(batch.group(items))]
+            except InfeasibleError:
+                raise
+            except PotentialsError:  # the bounds are those of all items, and of what lies behind them
+                return [named(range(k, k + 1), lambda own: one(items[own.start])) for k in range(len(items))]
+        return [one(items.start)]
+
+    found = [path for paths in each(batch.items, options, work) for path in paths]
     segments = table([(b, path.starts, path.ends, path.labels) for b, (_, path) in enumerate(found)])
     scores = torch.tensor([path.score * fixed.UNIT for _, path in found], dtype=torch.float64)
     device = leaves.emissions.device
-    report = join([Report(chunks=plan.chunks, **path.settled._asdict(), closing=0.0) for plan, path in found])
+    report = join([Report(chunks=chunks, **path.settled._asdict(), closing=0.0) for chunks, path in found])
     return scores.to(device), Segments(*(x.to(device) for x in segments)), report
 
 
@@ -285,17 +321,35 @@ class Asked(NamedTuple):
     level: float
 
 
-def describe_item(smoother: Smoother, asked: Asked, item: int) -> Described:
-    """Return what is known about the segments of one item."""
-    mine = (asked.segments.item == item).numpy()
-    segments = asked.segments.start.numpy()[mine], asked.segments.end.numpy()[mine], asked.label[mine]
-    return describe(smoother, *segments, asked.concepts, asked.level)
+class Calling:
+    """Segments to describe, item by item."""
+
+    def __init__(self, asked: Asked, items: int):
+        item, self.asked = asked.segments.item.numpy(), asked
+        self.order = np.argsort(item, kind="stable")
+        self.start, self.end = asked.segments.start.numpy()[self.order], asked.segments.end.numpy()[self.order]
+        self.label = asked.label[self.order]
+        self.edges = np.searchsorted(item[self.order], np.arange(items + 1))
+
+    def describe(self, passes: Passes, item: int) -> Described:
+        """Return what is known about the segments of one item."""
+        mine = slice(self.edges[item], self.edges[item + 1])
+        segments = self.start[mine], self.end[mine], self.label[mine]
+        return describe(passes, *segments, self.asked.concepts, self.asked.level)
+
+    def together(self, parts: list[Described]) -> Calls:
+        """Return what is known about every item's segments, in the order in which they were given."""
+        back = np.argsort(self.order)
+        return Calls(*(torch.from_numpy(np.concatenate(column)[back]) for column in zip(*parts, strict=True)))
 
 
-def in_order(parts: list[Described], asked: Asked) -> Calls:
-    """Return what is known about every item's segments, in the order in which they were given."""
-    order = np.argsort(np.argsort(asked.segments.item.numpy(), kind="stable"))
-    return Calls(*(torch.from_numpy(np.concatenate(column)[order]) for column in zip(*parts, strict=True)))
+class Known(NamedTuple):
+    """What is known about one item, besides what goes by position."""
+
+    log_partition: float
+    counts: Counts | None  # None: nothing but calls was asked for
+    calls: Described | None
+    report: Report
 
 
 def marginals(
@@ -312,53 +366,60 @@ def marginals(
     rows = {"start": T + 1, "end": T + 1, "position": T}
     out = {name: torch.zeros(B, n, labels, dtype=dtype) for name, n in rows.items() if name in want}
     kinds = torch.zeros(B, T + 1, leaves.scores.shape[-1], dtype=dtype) if "boundaries" in want else None
+    calling = None if asked is None else Calling(asked, B)
+    batch = shares(leaves, layout, options)
 
-    pair = both_ways(sequence(leaves, layout, 0))
+    def keep(items: slice, u: int, found: Found) -> None:
+        for name, values, at in (("start", found.start, u), ("end", found.end, u + 1), ("position", found.position, u)):
+            if name in out:
+                of_user = contract(torch.from_numpy(values), label, labels)
+                out[name][items, at : at + values.shape[1]] = of_user.to(dtype)
+        if kinds is not None:
+            kinds[items, u : u + found.start.shape[1]] = torch.from_numpy(found.kinds).to(dtype)
 
-    def work(item: int):
+    def together(items: range) -> list[Known]:
+        helpers, counts = batch.helpers(items), None
+        smoothed = smooth(batch.logs(items), helpers)
+        if want:
+            posteriors = smoothed.find(wanted, helpers)
+            counts = smoothed.counted(posteriors, wanted)
+            keep(slice(items.start, items.stop), 0, smoothed.inside(posteriors))
+        found, report = [], Report(1, 0, 0, 0.0, 0.0, 0.0)  # nothing was cut
+        for i, (item, z) in enumerate(zip(items, smoothed.at_right.partition, strict=True)):
+            calls = None if calling is None else calling.describe(Member(smoothed, i, workers), item)
+            found.append(Known(float(z), None if counts is None else Counts(*(x[i] for x in counts)), calls, report))
+        return found
+
+    def one(item: int) -> Known:
         x = logs(leaves, layout, item)
-        smoother = Smoother(x, plan_for(x, options, alone(layout)), pool(options.threads), like=pair)
+        smoother = Smoother(x, plan_for(x, options, alone(layout)), workers, like=batch.pair)
+        counts, closing = combine(smoother, wanted, lambda part: keep(slice(item, item + 1), part.u, part.inside(x)))
+        calls = None if calling is None else calling.describe(smoother, item)
+        return Known(float(smoother.log_partition()), counts, calls, smoother.report(closing))
 
-        def keep(part: Part) -> None:
-            # what begins (ends) at a censored end began (ends) somewhere beyond it
-            skip = int(part.u == 0 and x.left == "censored")
-            drop = int(part.v == len(x.emissions) and x.right == "censored")
-            for name, values, at in (
-                ("start", part.start[skip:], part.u + skip),
-                ("end", part.end[: len(part.end) - drop], part.u + 1),
-                ("position", part.position, part.u),
-            ):
-                if name in out:
-                    out[name][item, at : at + len(values)] = contract(torch.from_numpy(values), label, labels).to(dtype)
-            if kinds is not None:
-                kinds[item, part.u : part.v] = torch.from_numpy(part.kinds).to(dtype)
-
-        counts, closing = combine(smoother, wanted, keep)
-        calls = None
-        if asked is not None:
-            calls = describe_item(smoother, asked, item)
-        return smoother.log_partition(), counts, calls, smoother.report(closing)
-
-    found = each_item(layout, options, work)
+    workers = pool(options.threads)
+    work = lambda items: together(items) if batch.is_group(items) else [one(items.start)]  # noqa: E731
+    found = [known for share in each(batch.items, options, work) for known in share]
     device = leaves.emissions.device
-    counted = {name: torch.from_numpy(np.stack([getattr(c, name) for _, c, _, _ in found])) for name in Counts._fields}
-    transitions = counted["transitions"]
-    if by_duration:  # durations of "c entered from c'", but the first segments' own labels
-        split = counted["durations"].reshape(B, -1, labels, labels + 1)
-        transitions = split[..., :labels].transpose(2, 3)
-    calls = None
-    if asked is not None:
-        calls = in_order([c for _, _, c, _ in found], asked)
-    send = lambda name: out[name].to(device) if name in out else None  # noqa: E731
+    every = lambda name: torch.from_numpy(np.stack([getattr(known.counts, name) for known in found]))  # noqa: E731
+    transitions = durations = steps = None
+    if "transitions" in want:
+        transitions = every("transitions")
+        if by_duration:  # durations of "c entered from c'", but the first segments' own labels
+            split = every("durations").reshape(B, -1, labels, labels + 1)
+            transitions = split[..., :labels].transpose(2, 3)
+    if "durations" in want:
+        durations, steps = (contract(every(name), label, labels) for name in ("durations", "tail_steps"))
+    send = lambda x: None if x is None else x.to(device)  # noqa: E731
     return Marginals(
-        log_partition=torch.tensor([float(z) for z, _, _, _ in found], dtype=torch.float64, device=device),
-        start=send("start"),
-        end=send("end"),
-        position=send("position"),
-        transitions=transitions.to(device) if "transitions" in want else None,
-        durations=contract(counted["durations"], label, labels).to(device) if "durations" in want else None,
-        tail_steps=contract(counted["tail_steps"], label, labels).to(device) if "durations" in want else None,
+        log_partition=torch.tensor([known.log_partition for known in found], dtype=torch.float64, device=device),
+        start=send(out.get("start")),
+        end=send(out.get("end")),
+        position=send(out.get("position")),
+        transitions=send(transitions),
+        durations=send(durations),
+        tail_steps=send(steps),
         boundaries=None if kinds is None else kinds.to(device).split(np.diff(layout.columns).tolist(), -1),
-        calls=calls,
-        report=join([r for _, _, _, r in found]),
+        calls=None if calling is None else calling.together([known.calls for known in found if known.calls]),
+        report=join([known.report for known in found]),
     )

@@ -11,10 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..edges import Tables, edge_tables
 from .laws import UNRESOLVED, Side, deal_out, gather, laws, settle_law, survey
-from .marginals import Smoother
-from .meeting import ahead
+from .passes import Passes
 from .posteriors import Panel, cover
 from .threads import spread
 
@@ -54,7 +52,7 @@ class Found(NamedTuple):
 
 
 def describe(
-    smoother: Smoother,
+    passes: Passes,
     starts: NDArray,
     ends: NDArray,
     labels: NDArray,
@@ -66,11 +64,11 @@ def describe(
     `concepts[c]` (default: c) is the concept of label c; posteriors are summed over the labels of a call's concept.
     The intervals are those of the segment that covers `(start + end - 1) // 2`, given that it is of the concept.
     """
-    return _Survey(smoother, starts, ends, labels, concepts, level).describe()
+    return _Survey(passes, starts, ends, labels, concepts, level).describe()
 
 
 def intervals(
-    smoother: Smoother,
+    passes: Passes,
     starts: NDArray,
     ends: NDArray,
     labels: NDArray,
@@ -78,44 +76,48 @@ def intervals(
     level: float = 0.95,
 ) -> tuple[NDArray, ...]:
     """Return the intervals' fields of `describe`, from panels that a call's middle is in or its tail reaches alone."""
-    return _Survey(smoother, starts, ends, labels, concepts, level).intervals()
+    return _Survey(passes, starts, ends, labels, concepts, level).intervals()
+
+
+@lru_cache(8)  # many short sequences have the same
+def _concepts(concepts: bytes) -> tuple[NDArray, list[NDArray], NDArray]:
+    """Return (C,) the number of each label's concept, the labels of each, and those as a table, -1 behind the last."""
+    names, number = np.unique(np.frombuffer(concepts, np.int64), return_inverse=True)
+    members = [np.flatnonzero(number == k) for k in range(len(names))]
+    table = np.full((len(names), max(map(len, members))), -1)
+    for k, labels in enumerate(members):
+        table[k, : len(labels)] = labels
+    return number, members, table
 
 
 class _Survey:
     """All calls of one sequence, numbered by their start."""
 
-    def __init__(self, smoother: Smoother, starts, ends, labels, concepts, level: float):
-        self.smoother, self.level = smoother, level
+    def __init__(self, passes: Passes, starts, ends, labels, concepts, level: float):
+        self.passes, self.level = passes, level
         self.order = np.argsort(starts, kind="stable")
         self.starts, self.ends = np.asarray(starts, np.int64)[self.order], np.asarray(ends, np.int64)[self.order]
         self.labels = np.asarray(labels, np.int64)[self.order]
         self.middles = (self.starts + self.ends - 1) // 2
-        C = len(smoother.x.longest)
-        concepts = np.arange(C) if concepts is None else np.asarray(concepts)
-        names, self.concept = np.unique(concepts, return_inverse=True)
-        self.members = [np.flatnonzero(self.concept == k) for k in range(len(names))]
-        # labels of each concept side by side, -1 behind the last
-        self.table = np.full((len(names), max(map(len, self.members))), -1)
-        for k, members in enumerate(self.members):
-            self.table[k, : len(members)] = members
-        self.asked = np.flatnonzero(np.isin(self.concept, self.concept[self.labels]))  # labels whose sources matter
+        concepts = np.arange(len(passes.x.longest)) if concepts is None else np.asarray(concepts, np.int64)
+        self.concept, self.members, table = _concepts(concepts.tobytes())
+        self.columns = table[self.concept[self.labels]]  # (N, L)
+        matters = np.zeros(len(table), bool)
+        matters[self.concept[self.labels]] = True
+        self.asked = np.flatnonzero(matters[self.concept])  # labels whose sources matter
         self.reached = np.maximum.accumulate(self.ends)  # in order, so that calls are found by bisection
-        self.panels = list(smoother.chunks.panels())
-        # whether what lies beyond an end is summed up there: a censored end, not one that a stream goes on from
-        self.closed = [
-            edge == "censored" and (len(smoother.chunks.starts) < 2 or smoother.chunks.starts[way] is None)
-            for way, edge in enumerate((smoother.x.left, smoother.x.right))
-        ]
-        self.lead = int((smoother.forward.model.longest + smoother.forward.model.period).max())
+        self.panels = passes.panels()
+        self.closed = [passes.closed(way) for way in (0, 1)]
+        self.lead = int((passes.forward.model.longest + passes.forward.model.period).max())
         self.walk: Callable = lru_cache(SIDES)(self._walk)
 
     def describe(self) -> Described:
-        N, L = len(self.starts), self.table.shape[1]
+        N, L = self.columns.shape
         out = Described(*(np.zeros(N) for _ in range(4)), *(np.zeros(N, t) for t in (int, int, float) * 2))
         emission, before, behind = np.zeros((N, L)), np.zeros((N, L)), np.zeros((N, L))
         backward = np.zeros(N)  # offset of backward scores at the end, less that at the start
-        constants = self.smoother.chunks.constants(1)
-        pool = self.smoother.pool
+        constants = self.passes.constants()
+        pool = self.passes.pool
         busy = [k for k, (_, u, v) in enumerate(self.panels) if self._near(u, v).size]
         width = 2 * pool._max_workers
         for i in range(0, len(busy), width):
@@ -157,14 +159,14 @@ class _Survey:
 
     def _chosen(self, rows: NDArray, calls: NDArray, absent: float) -> NDArray:
         """Return (., L): the columns of each call's concept."""
-        table = self.table[self.concept[self.labels[calls]]]
-        return np.where(table >= 0, np.take_along_axis(rows, table, 1), absent)
+        columns = self.columns[calls]
+        return np.where(columns >= 0, rows[np.arange(len(rows))[:, None], columns], absent)
 
     def _panel(self, k: int) -> Found:
         """Return what one panel knows of its calls."""
-        smoother, (chunk, u, v) = self.smoother, self.panels[k]
-        p = smoother.panel(chunk, u, v)
-        x = smoother.forward.emissions(u, v)
+        passes, (chunk, u, v) = self.passes, self.panels[k]
+        p = passes.panel(chunk, u, v)
+        x = passes.forward.emissions(u, v)
         calls = self._near(u, v)
         a, b, m = (
             np.maximum(self.starts[calls], u) - u, np.minimum(self.ends[calls], v) - u, self.middles[calls] + 1 - u,
@@ -185,7 +187,7 @@ class _Survey:
         if self.closed[0]:  # a first segment may have begun before
             begins[self.starts[begun] == 0] = 0
         if self.closed[1]:
-            finishes[self.ends[ended] == smoother.length] = 0
+            finishes[self.ends[ended] == passes.length] = 0
         sides = side._replace(S=side.S[right], low=side.low[right]), self._side(1, k, p, x, v - u - where[right])
         interval, mass = self._intervals(k, sides, self._summed(position[at], middle), middle)
         return Found(
@@ -207,14 +209,14 @@ class _Survey:
         """Return (., L): what comes behind each call."""
         rows = p.beta[self.ends[calls] - p.u]
         if self.closed[1]:
-            rows[self.ends[calls] == self.smoother.length] = 0
+            rows[self.ends[calls] == self.passes.length] = 0
         return self._chosen(rows, calls, -np.inf)
 
     def _segments(self, before: NDArray, emission: NDArray, behind: NDArray) -> NDArray:
         """Return the posterior of exactly each segment, summed over its concept."""
-        x, T = self.smoother.x, self.smoother.length
-        tables: Tables = edge_tables(x)
-        table = self.table[self.concept[self.labels]]
+        x, T = self.passes.x, self.passes.length
+        tables = self.passes.forward.cut_laws()
+        table = self.columns
         c, k = np.maximum(table, 0), (self.ends - self.starts)[:, None]
         steps = np.maximum(-(-(k - x.longest[c]) // x.period[c]), 0)
         rows = np.minimum(k - steps * x.period[c], x.longest[c])
@@ -240,7 +242,7 @@ class _Survey:
 
     def _concept(self, k: int, sides, rows: NDArray, labels: NDArray, calls: NDArray, inside: NDArray):
         """Return bounds and masses for the calls of one concept, which have some rows of both sides."""
-        forward, (_, u, v) = self.smoother.forward, self.panels[k]
+        forward, (_, u, v) = self.passes.forward, self.panels[k]
         m, n = self.middles[calls], v - u
         low, high = np.zeros((len(calls), 2), int), np.zeros((len(calls), 2), int)
         mass, final = np.zeros((len(calls), 2)), np.zeros((len(calls), 2), bool)
@@ -251,7 +253,7 @@ class _Survey:
             rest = [np.zeros((len(labels), max(1, int(forward.model.period.max())))) for _ in range(2)]
             reach = laws(*common, rows[i], m[i] + 1 - u, n, self.lead, inside[i], law[0], rest[0], law[1], rest[1])
             for way in np.flatnonzero(~final[i]).tolist():
-                end = m[i] + 1 if way == 0 else self.smoother.length - m[i]
+                end = m[i] + 1 if way == 0 else self.passes.length - m[i]
                 low[i, way], high[i, way], mass[i, way] = self._far(
                     way, k, labels, sides[way].begin, end, law[way][: reach[way]], rest[way]
                 )
@@ -260,47 +262,36 @@ class _Survey:
         interval[none] = np.stack([self.starts[calls]] * 2 + [self.ends[calls]] * 2, 1)[none]
         return interval, mass
 
-    def _crossing(self, way: int, k: int, p: Panel, near: bool) -> NDArray:
-        """Return (C, R) upper bounds of the log posterior of the sources before a panel, in one direction.
-
-        `near`: those of segments that cross its first boundary; else nothing is known.
-        """
-        here = (p.before, p.behind)[way]
-        if not near:
-            return np.zeros_like(here.ring)
-        chunks = self.smoother.chunks
-        there = chunks.state(1 - way, self.panels[k][0], (p.u, p.v)[way])
-        return here.ring + ahead(chunks.directions[1 - way], there).ring + (here.offset + there.offset - p.partition)
-
     def _side(self, way: int, k: int, p: Panel, emissions: NDArray, where: NDArray) -> Side:
         """Return the sources of a panel in one direction, and what is known of them at the boundaries `where`."""
-        model, n, C = self.smoother.forward.model, p.v - p.u, emissions.shape[1]
+        model, n, C = self.passes.forward.model, p.v - p.u, emissions.shape[1]
         state = (p.before, p.behind)[way]
         order = np.argsort(where, kind="stable")
         columns = self.lead + n
-        near = len(where) > 0 and bool(where.min() <= self.lead)
+        near = len(where) > 0 and bool(where.min() <= self.lead)  # else the sources before the panel are too old
+        crossing = self.passes.crossing(way, self.panels[k][0], p) if near else np.zeros_like(state.ring)
         side = Side(
-            begin=p.u if way == 0 else self.smoother.length - p.v, closed=self.closed[way],
+            begin=p.u if way == 0 else self.passes.length - p.v, closed=self.closed[way],
             at=np.empty((C, columns), np.int64), g=np.empty((C, columns)), bound=np.empty((C, columns)),
             older=np.empty((C, columns)), alive=np.empty(C, np.int64), folded=state.folded + state.offset,
             S=np.empty((len(where), C)), low=np.empty((len(where), C), np.int64),
         )  # fmt: skip
         h, other = (p.h, p.f) if way == 0 else (p.beta, p.alpha)
         gather(
-            way, model, self.asked, state.ring + state.offset, side.folded, self._crossing(way, k, p, near), h, other,
-            p.partition, emissions, where[order], *side[2:7], *side[8:],
+            way, model, self.asked, state.ring + state.offset, side.folded, crossing, h, other, p.partition,
+            emissions, where[order], *side[2:7], *side[8:],
         )  # fmt: skip
         back = np.argsort(order)
         return side._replace(S=side.S[back], low=side.low[back])
 
     def _walk(self, way: int, k: int) -> Side:
         """Return one side of another panel, with what is known at its far end."""
-        p = self.smoother.panel(*self.panels[k])
-        return self._side(way, k, p, self.smoother.forward.emissions(p.u, p.v), np.array([p.v - p.u]))
+        p = self.passes.panel(*self.panels[k])
+        return self._side(way, k, p, self.passes.forward.emissions(p.u, p.v), np.array([p.v - p.u]))
 
     def _far(self, way: int, k: int, labels: NDArray, begin: int, end: int, law: NDArray, rest: NDArray):
         """Return an interval whose law reaches through the tail into panels further back."""
-        model = self.smoother.forward.model
+        model = self.passes.forward.model
         while True:
             k += 2 * way - 1
             if not 0 <= k < len(self.panels):  # a stream whose earlier blocks are gone: nothing older than the rows
@@ -325,7 +316,7 @@ class _Survey:
 
     def _oldest(self, labels: NDArray, begin: int, end: int, law: NDArray, rest: NDArray, way: int):
         """Return an interval of a law whose folded rows count as if they were their latest sources."""
-        model, reach = self.smoother.forward.model, len(law)
+        model, reach = self.passes.forward.model, len(law)
         law = np.concatenate([law, np.zeros(max(0, end - begin + self.lead + 1 - reach))])
         for i, c in enumerate(labels):
             for row in np.flatnonzero(rest[i]):

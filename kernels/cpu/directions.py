@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .. import fixed
 from ..compiled import compiled, scratch
-from ..edges import Tables, continued, virtual_rows
+from ..edges import Tables, continued, edge_tables, virtual_rows
 from ..errors import InfeasibleError
 from ..resolve import Sequence
 from .events import advance_rarely
@@ -22,6 +22,7 @@ from .semirings import Model
 from .tiles import BLOCK
 
 STRIDE = 2048  # positions between snapshots, at least; a stride costs K * C to pack and unpack
+KEPT = 8  # sequences whose cut laws are kept
 FEW = 32  # steps over lists of sources, each as dear as this many pairs of a tile
 SPARSE = 20  # an arc in the log domain costs as much as this many among all C x C weights
 
@@ -68,6 +69,9 @@ class Direction:
             self.model, self.weights = like.model._replace(**_changes(x, reverse, tables, self.dtype)), like.weights
         # what begins before a censored start, by the phase there: sequences of one model have it in common
         self.virtual: dict[int, tuple[NDArray, NDArray]] = like.virtual if like and like.reverse == reverse else {}
+        self.cuts: dict[tuple, Tables] = like.cuts if like and like.reverse == reverse else {}
+        # what its own beginning is to segments open there, once somebody has asked (see `groups.py`)
+        self.beyond: tuple[NDArray, NDArray] | None = None
         self.ring = -(-int(x.longest.max()) // BLOCK) * BLOCK
         # every change of labels needs a boundary that its first map allows: these may be few
         self.rare = self.dtype.kind != "c" and 0 < len(self.model.arc_source) == len(self.model.site_source)
@@ -87,6 +91,18 @@ class Direction:
         T = self.length
         rows = self.x.scores[T - b + 1 : T - a + 1][::-1] if self.reverse else self.x.scores[a:b]
         return np.ascontiguousarray(rows, dtype=self.dtype)
+
+    def cut_laws(self) -> Tables:
+        """Return the scores of segments that an end cuts (see `edges.py`)."""
+        x = self.x
+        place = x.left, x.right, x.origin % len(x.first), self.length
+        found = self.cuts.get(place)
+        if found is None:
+            found = edge_tables(x)
+            if len(self.cuts) > KEPT:
+                self.cuts.clear()
+            self.cuts[place] = found
+        return found
 
     def phase(self, t: int) -> int:
         """Return the row of this direction's transitions that serves its boundary t."""
@@ -142,15 +158,8 @@ class Direction:
         alpha, h = (scratch(shape, self.dtype), scratch(shape, self.dtype)) if out is None else out
         moved = State(stop, state.offset, *(a.copy() for a in state[2:]))
         a, b = state.position, stop
-        emissions, scores, done = self.emissions(a, b), self.scores(a, b), False
-        if self.rare:
-            budget = (b - a) * len(self.model.top) * (1 + self.ring / FEW)
-            done, base = advance_rarely(
-                self.model, self.weights, emissions, scores, self.phase(a), a, *moved[2:], alpha, h, budget
-            )
-        if not done:
-            arrays = (x[None] for x in (*moved[2:], alpha, h))
-            (base,) = self.advance(emissions[None], scores[None], [self.phase(a)], a, [b - a], arrays)
+        arrays = (x[None] for x in (*moved[2:], alpha, h))
+        (base,) = self.advance(self.emissions(a, b)[None], self.scores(a, b)[None], [self.phase(a)], a, [b - a], arrays)
         if base.real <= self.never / 2:
             raise InfeasibleError(0, self._dead_end(state, stop))
         return moved._replace(offset=state.offset + base), alpha, h
@@ -168,9 +177,15 @@ class Direction:
 
         The last two arrays are filled with alpha and h, (N, n, C).
         """
-        bases = np.zeros(len(emissions), self.dtype)
+        bases, done = np.zeros(len(emissions), self.dtype), np.zeros(len(emissions), bool)
+        common, arrays = (self.model, self.weights), (*arrays, bases)
         phases, lengths = np.asarray(phases, np.int64), np.asarray(lengths, np.int64)
-        advance(self.model, self.weights, emissions, scores, phases, age, lengths, *arrays, bases)
+        if self.rare:
+            price = len(self.model.top) * (1 + self.ring / FEW)
+            advance_rarely(*common, emissions, scores, phases, age, lengths, *arrays, price, done)
+        # in one call where nothing is done yet
+        for i in [slice(i, i + 1) for i in np.flatnonzero(~done)] if done.any() else [slice(None)]:
+            advance(*common, emissions[i], scores[i], phases[i], age, lengths[i], *(x[i] for x in arrays))
         return bases
 
     def travel(self, state: State) -> State:

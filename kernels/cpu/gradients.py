@@ -16,7 +16,7 @@ from ..edges import virtual_phases
 from ..plan import Plan
 from ..resolve import Sequence
 from .groups import Group, Pair, smooth
-from .hidden import edge_counts, edge_rows
+from .hidden import edge_rows
 from .marginals import Part, Smoother
 from .posteriors import Counts, Wanted
 
@@ -78,10 +78,10 @@ def gradients_of(x: Sequence, plan: Plan, pool: ThreadPoolExecutor, wanted: Want
 def gradients_of_group(group: Group, pool: ThreadPoolExecutor | None, wanted: Wanted) -> Derivatives:
     """Return log Z of short sequences and their derivatives (zeros where not wanted)."""
     x, n, C = group.x, group.lengths, group.x.emissions.shape[2]
-    smoothed = smooth(group, wanted, pool)
-    found, items = smoothed.found, range(len(n))
+    smoothed = smooth(group, pool)
+    found, items = smoothed.find(wanted, pool), range(len(n))
     dtype = found.start.dtype
-    counts = Counts.zeros(group.pair[0], len(n)) if found.counts is None else found.counts
+    counts = smoothed.counted(found, wanted)
     scores, first = np.zeros(x.scores.shape, dtype), np.zeros((len(n), *x.first.shape), dtype)
     begin, finish = np.zeros((len(n), C), dtype), np.zeros((len(n), C), dtype)
     if found.kinds is not None:
@@ -90,16 +90,10 @@ def gradients_of_group(group: Group, pool: ThreadPoolExecutor | None, wanted: Wa
         begin[:] = found.start[:, 0]
     if x.right == "exact":
         finish[:] = found.end[items, n - 1]
-    for way, censored in enumerate((x.left == "censored", x.right == "censored")):
-        for i in items if censored else ():
-            edge = smoothed.edge(i, way)
-            if way == 0:
-                first[i] = virtual_starts(x, edge_rows(edge))
-            if wanted.durations:
-                for total, hidden in zip(counts, edge_counts(edge, way), strict=True):
-                    total[i] += hidden
+    for i in items if x.left == "censored" else ():
+        first[i] = virtual_starts(x, edge_rows(smoothed.edge(i, 0)))
     return Derivatives(
-        smoothed.log_partition, found.position, counts.durations, counts.tail_steps, counts.transitions,
+        smoothed.at_right.partition, found.position, counts.durations, counts.tail_steps, counts.transitions,
         scores, first, begin, finish,
     )  # fmt: skip
 

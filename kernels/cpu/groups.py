@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from ..errors import InfeasibleError
 from ..resolve import Sequence
 from .directions import Direction, State
-from .hidden import Edge
-from .meeting import across, meet
-from .posteriors import Found, Stretches, Wanted, find
+from .hidden import Edge, edge_counts
+from .meeting import Anchor, across, meet
+from .passes import Passes
+from .posteriors import Counts, Found, Panel, Stretches, Wanted, find
 
 Pair = tuple[Direction, Direction]  # forward and backward through any sequence of the model
 
@@ -61,13 +62,13 @@ def travel(group: Group, way: int) -> Passed:
     if (x.left, x.right)[way] == "exact":
         start.entry[:] = (x.begin, x.finish)[way]
     end = State(0, 0, *(a.copy() for a in start[2:]))
-    alpha, h = (np.full((N, T, C), -np.inf, direction.dtype) for _ in range(2))
+    alpha, h = (np.full((N, T, C), direction.never, direction.dtype) for _ in range(2))
     emissions, scores = (np.ascontiguousarray(a, dtype=direction.dtype) for a in (emissions, scores))
     bases = direction.advance(emissions, scores, phases, 0, lengths, (*end[2:], alpha, h))
-    dead = bases.real == -np.inf
+    dead = bases.real <= direction.never / 2
     if dead.any():
-        i = int(dead.argmax())
-        raise InfeasibleError(i, Direction(group.item(i), like=group.pair[0]).unreached())
+        i, forward = int(dead.argmax()), group.pair[0]
+        raise InfeasibleError(i, Direction(group.item(i), tables=forward.tables, like=forward).unreached())
     return Passed(start, end, bases, alpha, h)
 
 
@@ -83,47 +84,109 @@ def turned(rows: NDArray, lengths: NDArray) -> NDArray:
 def through(direction: Direction, other: Passed) -> Iterator[NDArray]:
     """Yield (N, C, .) scores of the segments through the end where a direction begins, where that cuts any."""
     if (direction.x.right if direction.reverse else direction.x.left) == "censored":
-        start = direction.start()
-        for beyond, rows in zip(across(direction, start), (other.end.ring, other.end.folded), strict=True):
+        if direction.beyond is None:  # the same for all groups
+            direction.beyond = across(direction, direction.start())
+        for beyond, rows in zip(direction.beyond, (other.end.ring, other.end.folded), strict=True):
             yield rows + other.offsets[:, None, None] + beyond
 
 
-def partitions(group: Group, forward: Passed) -> NDArray:
-    """Return (N,) log partitions from the forward passes and the right end."""
+def at_right(group: Group, forward: Passed) -> Anchor:
+    """Return (N,) log partitions from the forward passes and the right end, and (N, C) labels' shares there."""
     ends = forward.alpha[np.arange(len(group.lengths)), group.lengths - 1]
     after = group.x.finish if group.x.right == "exact" else 0.0
-    z = meet(ends + after, *through(group.pair[1], forward)).partition
-    if (z.real == -np.inf).any():
-        i = int((z.real == -np.inf).argmax())
+    found = meet(ends + after, *through(group.pair[1], forward))
+    dead = found.partition.real == -np.inf
+    if dead.any():
+        i = int(dead.argmax())
         raise InfeasibleError(i, int(group.lengths[i]))
-    return z
+    return found
 
 
 class Smoothed(NamedTuple):
-    """Posteriors of a group, and what is left to be asked of its ends."""
+    """Both ways through the sequences of a group, ready to give posteriors."""
 
     group: Group
-    log_partition: NDArray  # (N,)
-    found: Found
     passed: tuple[Passed, Passed]
-    at_left: NDArray  # (N,) log partition as seen from the left end
+    stretches: Stretches
+    at_right: Anchor
+
+    def find(self, wanted: Wanted, pool: ThreadPoolExecutor | None = None) -> Found:
+        """Return the posteriors of all sequences; `pool`: threads that are free to help."""
+        return find(self.group.pair[0], self.stretches, wanted, pool)
+
+    def inside(self, found: Found) -> Found:
+        """Return the posteriors without those of what begins (ends) beyond a censored end."""
+        x, lengths = self.group.x, self.group.lengths
+        if x.left == "censored":
+            found.start[:, 0] = 0
+        if x.right == "censored":
+            found.end[np.arange(len(lengths)), lengths - 1] = 0
+        return found
+
+    def counted(self, found: Found, wanted: Wanted) -> Counts:
+        """Return the counts of all sequences, those of what is hidden beyond censored ends included."""
+        counts, N = found.counts, len(self.group.lengths)
+        if counts is None:
+            return Counts.zeros(self.group.pair[0], N)
+        for way, edge in enumerate((self.group.x.left, self.group.x.right)):
+            for i in range(N) if wanted.durations and edge == "censored" else ():
+                for total, hidden in zip(counts, edge_counts(self.edge(i, way), way), strict=True):
+                    total[i] += hidden
+        return counts
+
+    def panel(self, i: int) -> Panel:
+        """Return everything that is known about one sequence."""
+        n, s = int(self.group.lengths[i]), self.stretches
+        before, behind = (State(0, 0, *(a[i] for a in passed.start[2:])) for passed in self.passed)
+        beta = np.concatenate([np.full_like(s.beta[i, :1], -np.inf), s.beta[i, :n]])  # nothing ends at 0
+        return Panel(
+            0, n, before, behind, s.alpha[i, : n + 1], s.h[i, :n], s.f[i, :n], beta, s.partition[i], s.shares[i]
+        )
 
     def edge(self, i: int, way: int) -> Edge:
         """Return the states of both ways at one end of a sequence, and their partition."""
         here, there = self.group.pair if way == 0 else self.group.pair[::-1]
         start, end = (State(0, 0, *(a[i] for a in s[2:])) for s in (self.passed[way].start, self.passed[1 - way].end))
-        partition = (self.at_left, self.log_partition)[way][i] - self.passed[1 - way].offsets[i]
+        partition = (self.stretches, self.at_right)[way].partition[i] - self.passed[1 - way].offsets[i]
         return Edge(here, there, start, end, partition)
 
 
-def smooth(group: Group, wanted: Wanted, pool: ThreadPoolExecutor | None = None) -> Smoothed:
-    """Return the posteriors of a group; `pool`: threads that are free to help."""
+class Member(Passes):
+    """One sequence of a group, in one panel."""
+
+    def __init__(self, smoothed: Smoothed, i: int, pool: ThreadPoolExecutor):
+        self.smoothed, self.i, self.pool = smoothed, i, pool
+        self.x, self.length = smoothed.group.item(i), int(smoothed.group.lengths[i])
+        self.forward = Direction(self.x, like=smoothed.group.pair[0])
+
+    def panels(self) -> list[tuple[int, int, int]]:
+        return [(0, 0, self.length)]
+
+    def panel(self, chunk: int, u: int, v: int) -> Panel:
+        return self.smoothed.panel(self.i)
+
+    def crossing(self, way: int, chunk: int, panel: Panel) -> NDArray:
+        """Return the bounds by label: what is open across an end covers the position there."""
+        shares = (panel.shares, self.smoothed.at_right.shares[self.i])[way]
+        with np.errstate(divide="ignore"):
+            bounds = np.log(shares)
+        return np.broadcast_to(bounds[:, None], panel.before.ring.shape)
+
+    def closed(self, way: int) -> bool:
+        return (self.x.left, self.x.right)[way] == "censored"
+
+    def constants(self) -> list[float]:
+        return [0.0]
+
+
+def smooth(group: Group, pool: ThreadPoolExecutor | None = None) -> Smoothed:
+    """Return both ways through a group; `pool`: threads that are free to help."""
     pair, lengths, T = group.pair, group.lengths, group.x.emissions.shape[1]
     emissions, scores = (np.ascontiguousarray(a, pair[0].dtype) for a in (group.x.emissions, group.x.scores))
     x = group.x._replace(emissions=emissions, scores=scores)
     group = group._replace(x=x)
     one, two = (map if pool is None else pool.map)(lambda way: travel(group, way), (0, 1))
-    z = partitions(group, one)
+    right = at_right(group, one)
     f, beta = (turned(rows, lengths) for rows in (two.alpha, two.h))
     left = meet(one.h[:, 0] + f[:, 0], *through(pair[0], two))
     if lengths.min() < T:
@@ -142,4 +205,4 @@ def smooth(group: Group, wanted: Wanted, pool: ThreadPoolExecutor | None = None)
         partition=left.partition,
         shares=left.shares,
     )
-    return Smoothed(group, z, find(pair[0], stretches, wanted, pool), (one, two), left.partition)
+    return Smoothed(group, (one, two), stretches, right)

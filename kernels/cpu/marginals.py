@@ -15,7 +15,8 @@ from .chunks import Chunks
 from .directions import Direction, State
 from .hidden import Edge, edge_counts, edge_rows
 from .meeting import anchor, begin
-from .posteriors import Counts, Panel, Stretches, Wanted, find
+from .passes import Passes
+from .posteriors import Counts, Found, Panel, Stretches, Wanted, find
 from .threads import spread
 
 
@@ -31,6 +32,15 @@ class Part(NamedTuple):
     counts: Counts | None
     shares: NDArray  # (C,) of position u
     closing: NDArray  # (C,) running posterior of position v, but for what starts there
+
+    def inside(self, x: Sequence) -> Found:
+        """Return the posteriors as one of several, without those of what begins (ends) beyond a censored end."""
+        if self.u == 0 and x.left == "censored":
+            self.start[0] = 0
+        if self.v == len(x.emissions) and x.right == "censored":
+            self.end[-1] = 0
+        kinds = None if self.kinds is None else self.kinds[None]
+        return Found(self.start[None], self.end[None], self.position[None], kinds, None)
 
 
 def final_partition(chunks: Chunks, backward: Direction):
@@ -48,8 +58,10 @@ def opened(state: State) -> tuple[NDArray, NDArray]:
     return (state.ring + state.offset)[None], (state.folded + state.offset)[None]
 
 
-class Smoother:
+class Smoother(Passes):
     """Settled passes of one sequence, ready to give posteriors panel by panel."""
+
+    chunks: Chunks
 
     def __init__(
         self,
@@ -92,7 +104,7 @@ class Smoother:
 
     def parts(self, wanted: Wanted) -> Iterator[Part]:
         """Yield the posteriors of all panels in order; a few panels are in flight at a time."""
-        panels = list(self.chunks.panels())
+        panels = self.panels()
         if len(panels) == 1:  # then its labels share the threads
             yield self.part(self.panel(*panels[0]), wanted, self.pool)
             return

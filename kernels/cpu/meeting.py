@@ -144,9 +144,13 @@ def meet(starting: NDArray, *through: NDArray) -> Anchor:
     (C,) and (C, n), or of boundaries of N sequences (N, C) and (N, C, n).
     """
     entries = np.concatenate([starting[..., None], *through], axis=-1)
-    partition = log_sum(entries.reshape(*entries.shape[:-2], -1))
-    known = np.where(partition.real > -np.inf, partition, 0)
-    return Anchor(partition, weight(entries, known[..., None, None]).sum(-1))
+    top = entries.real.max((-2, -1))
+    top = np.where(top > -np.inf, top, 0.0)
+    labels = weight(entries, top[..., None, None]).sum(-1)
+    total = labels.sum(-1)
+    alive = total.real > 0
+    total = np.where(alive, total, 1)
+    return Anchor(np.where(alive, top + np.log(total), -np.inf), labels / total[..., None])
 
 
 def weight(scores: NDArray, partition) -> NDArray:

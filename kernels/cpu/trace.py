@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..compiled import compiled
 from ..errors import InfeasibleError
+from ..fixed import tally
 from .chunks import Chunks
 from .directions import State
 from .transition import arc_score
@@ -173,25 +174,35 @@ def walk_max(model, laws, u, alpha, h, emissions, scores, phase, cursor, out):
     return found
 
 
+@compiled
+def fill_ends(laws, alpha, ring, folded, finish, both, cut, ends, targets):
+    """Fill `ends` and `targets` as `last_ends` returns them; `cut`: the right end is censored, and `both` counts."""
+    floor, R = laws.never // 2, ring.shape[1]
+    for c in range(alpha.shape[0]):
+        if not cut:
+            targets[c] = alpha[c]
+            ends[c] = alpha[c] + finish[c] if alpha[c] > floor and finish[c] > floor else laws.never
+            continue
+        best, law = max(both[c], laws.never), laws.inside[1, c]
+        K, p = laws.longest[c], laws.period[c]
+        for k in range(1, K + 1):
+            if ring[c, R - k] > floor and law[k] > floor:
+                best = max(best, ring[c, R - k] + law[k])
+        for i in range(p):  # folded row i is K + p - i long, which the tail reduces to K - i
+            if folded[c, i] > floor and law[K - i] > floor:
+                best = max(best, folded[c, i] + law[K - i])
+        ends[c] = targets[c] = best
+
+
 def last_ends(state: State, laws: Laws, finish: NDArray, both: NDArray | None) -> tuple[NDArray, NDArray]:
     """Return (C,) scores of everything by last label, and of all up to the end of its segment; relative to the offset.
 
     `both` is None at an exact end, otherwise each label's score of one segment over everything, in the same terms.
     """
-    floor = laws.never // 2
-    if both is None:
-        return np.where((state.alpha > floor) & (finish > floor), state.alpha + finish, laws.never), state.alpha
-    ends = both.copy()
-    for label in range(len(ends)):
-        K, p = int(laws.longest[label]), int(laws.period[label])
-        open_, law = state.ring[label, state.ring.shape[1] - K :][::-1], laws.inside[1, label, 1 : K + 1]
-        offers = np.where((open_ > floor) & (law > floor), open_ + law, laws.never)
-        ends[label] = max(ends[label], offers.max())
-        # folded row i is K + p - i long, which the tail reduces to K - i
-        rows, law = state.folded[label, :p], laws.inside[1, label, K - np.arange(p)]
-        offers = np.where((rows > floor) & (law > floor), rows + law, laws.never)
-        ends[label] = max(ends[label], offers.max(initial=laws.never))
-    return ends, ends
+    ends, targets = (np.empty(len(finish), np.int64) for _ in range(2))
+    none, cut = np.zeros(0, np.int64), both is not None
+    fill_ends(laws, state.alpha, state.ring, state.folded, finish, both if cut else none, cut, ends, targets)
+    return ends, targets
 
 
 def close_max(state: State, laws: Laws, finish: NDArray, both: NDArray | None, T: int) -> Cursor:
@@ -201,3 +212,38 @@ def close_max(state: State, laws: Laws, finish: NDArray, both: NDArray | None, T
     if ends[c] <= laws.never // 2:
         raise InfeasibleError(0, T)
     return Cursor(c, T, T, 0, int(targets[c]), 0 if both is None else 1)
+
+
+@compiled
+def trace_each(
+    model, laws, lengths, phase, emissions, scores, alpha, h, end_alpha, ring, folded, offsets, finish, both, cut, out,
+    found, totals,
+):  # fmt: skip
+    """Fill `out` (N, T, 3) with the best segments of N sequences, the last first, `found` with how many each has.
+
+    0 of them: there is none. `alpha` (N, T + 1, C), and of the states at the ends what is relative to `offsets`.
+    `both` (N, C) is the law of one segment over everything; `cut`: the right ends are censored. `totals` gets scores.
+    """
+    C, floor = emissions.shape[2], laws.never // 2
+    whole, ends, targets = np.empty(C, np.int64), np.empty(C, np.int64), np.empty(C, np.int64)
+    uncut, cursor = np.empty(C, np.bool_), np.empty(6, np.int64)
+    for i in range(lengths.shape[0]):
+        n = lengths[i]
+        laws.whole[1, :, 0] = both[i]
+        whole[:] = 0
+        for c in range(C):
+            uncut[c] = both[i, c] > floor
+        tally(emissions[i, :n], whole, uncut)
+        for c in range(C):
+            whole[c] = whole[c] + both[i, c] - offsets[i] if uncut[c] else laws.never
+        fill_ends(laws, end_alpha[i], ring[i], folded[i], finish[i], whole, cut, ends, targets)
+        c = int(ends.argmax())
+        found[i] = 0
+        if ends[c] <= floor:
+            continue
+        totals[i] = ends[c] + offsets[i]
+        cursor[0], cursor[1], cursor[2] = c, n, n
+        cursor[3], cursor[4], cursor[5] = 0, targets[c] + offsets[i], cut
+        found[i] = walk_max(
+            model, laws, 0, alpha[i, : n + 1], h[i, :n], emissions[i, :n], scores[i, :n], phase, cursor, out[i]
+        )

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..cpu.chunks import Values
 from ..cpu.directions import Direction, State
+from ..cpu.passes import Passes
 from ..cpu.posteriors import Panel
 from ..resolve import Sequence
 from .advance import Rows
@@ -84,8 +85,10 @@ def in_own_order(way: int, rows: tuple[Rows, Rows], u: int, n: int) -> Values:
     return Values(nats(rows[1].alpha[here])[::-1], nats(rows[1].h[there])[::-1])
 
 
-class Fetched:
+class Fetched(Passes):
     """Settled passes of one item, ready to give panels."""
+
+    chunks: FetchedChunks
 
     def __init__(self, smoother: Smoother, x: Sequence, item: int, pool: ThreadPoolExecutor):
         self.smoother, self.x, self.pool = smoother, x, pool
