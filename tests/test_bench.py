@@ -1,10 +1,11 @@
 """`semiseg bench`: nothing is timed behind a red gate, and figures stand beside the recorded ones of the same shape."""
 
 import csv
+import shutil
 
 import pytest
 
-from semiseg.bench import gate, library, run
+from semiseg.bench import drawn, gate, library, run
 from semiseg.bench.record import RESULTS
 from semiseg.cli import console
 from semiseg.cli.main import group
@@ -75,6 +76,21 @@ def test_one_that_fails_does_not_take_the_others_along(monkeypatch, capsys):
     assert "per_core\t\tRuntimeError: no room\t-\t-\t-" in out
     assert "frame_grammar\toperation=viterbi" in out
     assert err.endswith("semiseg: bench: failed: per_core\n")
+
+
+@pytest.mark.parametrize("name", ["gpu_scaling", "gpu_library"])
+def test_pictures_are_the_same_for_the_same_figures(name, tmp_path):
+    pytest.importorskip("matplotlib")
+    assert drawn.draw("per_core", RESULTS) is None
+    assert drawn.draw(name, tmp_path) is None
+    shutil.copy(RESULTS / f"{name}.csv", tmp_path)
+    pictures = []
+    for _ in range(2):
+        path = drawn.draw(name, tmp_path)
+        assert path == tmp_path / f"{name}.svg"
+        pictures.append(path.read_bytes())
+    assert pictures[0] == pictures[1]
+    assert b"</svg>" in pictures[0]
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
+from semiseg.bench.drawn import draw
 from semiseg.bench.record import RESULTS, Row, record, shown
 from semiseg.errors import SemisegError, UsageError
 
@@ -90,6 +91,8 @@ def measure(names: Sequence[str], quick: bool = False, into: Path | None = None)
                 yield Measured(name, row, _same(name, row, known))
                 if into is not None and not quick:  # each time: whatever stops the run later on, this is kept
                     record(name, context, rows, into)
+            if into is not None and not quick:
+                draw(name, into)
         except Exception as error:
             traceback.print_exc()
             yield Measured(name, {"failed": f"{type(error).__name__}: {error}"}, None)
