@@ -79,8 +79,8 @@ def by_shape(rows: list[Row]) -> "Figure":
         height = [shapes.index(tuple(row[name] for name in SHAPE)) for row in of_it]
         points(panel, library, [float(row["median_s"]) for row in of_it], height, linestyle="none")
     panel.set(xscale="log", xlabel="seconds, one training step")
-    panel.set_yticks(range(len(shapes)), [" × ".join(f"{int(n):,}" for n in shape) for shape in shapes])
-    panel.set_ylabel(" × ".join(SHAPE))
+    panel.set_yticks(range(len(shapes)), [" x ".join(f"{int(n):,}" for n in shape) for shape in shapes])
+    panel.set_ylabel(" x ".join(SHAPE))
     panel.invert_yaxis()
     panel.grid(alpha=0.25, linewidth=0.5)
     return labelled(figure, panel, rows)
