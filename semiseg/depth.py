@@ -15,7 +15,7 @@ from .sites import UNKNOWN, encode
 PIECE, WINDOW = 10_000, 50_000  # bases counted together, and known bases that a share is taken of
 LEAST = 20_000  # known bases that a share says something about
 PERCENTILES = (1, 99)
-GC_BEYOND = 0.05  # by which the share of G and C may lie outside
+GC_BEYOND = 0.02  # by which the share of G and C may lie outside
 DENSITY_BEYOND = 2.0  # factor by which the share of bases in genes may
 
 

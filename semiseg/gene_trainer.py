@@ -99,7 +99,7 @@ def from_files(
     """Train on a genome and its annotation; `start` is a trained model, by name or file, to begin with."""
     first = rank() == 0
     if first:
-        check_file(output)
+        check_file(output, whole=True)
         check_fresh(output, resume)
     there = None if start is None else finder.load(bundled.find(start, "--from")).model
     rules = grammar(plan.labels)

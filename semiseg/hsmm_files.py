@@ -50,7 +50,7 @@ def fitted(
 
     Until the model stands under its name, OUTPUT.checkpoint does beside it; without an output the model is not kept.
     """
-    check_file(output)
+    check_file(output, whole=True)
     if output is not None:
         check_fresh(output, resume)
     with TemporaryDirectory() as folder:

@@ -34,7 +34,7 @@ def plot_states(
     """Draw a model into the output: a picture, or a page that needs no other file, as its ending says."""
     needed("matplotlib", "a plot")
     assert asked.output is not None
-    check_file(asked.output)
+    check_file(asked.output, whole=True)
     path = bundled.find(asked.model)
     model = hsmm_model.load(path)
     figure = draw(model, path.stem)

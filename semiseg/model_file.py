@@ -49,7 +49,7 @@ def settled(data: bytes) -> bytes:
 
 def replace(path: Path, data: bytes) -> None:
     """Put data where a file was; interrupted at any moment, the old one or the new one is there, whole."""
-    path = Path(path)
+    path = Path(os.path.realpath(path))  # a link stays one
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
@@ -122,6 +122,8 @@ def opened(path: Path, framework: str) -> Iterator[tuple[Any, dict[str, Any]]]:
     except FileNotFoundError:
         raise SemisegError(f"{path}: no such file") from None
     except OSError as error:
+        if path.is_dir():
+            raise SemisegError(f"{path}: it is a folder: give the name of a file") from None
         raise SemisegError(f"{path}: cannot read: {error.strerror or error}") from None
     except (SafetensorError, KeyError, json.JSONDecodeError):
         raise SemisegError(f"{path}: not a semiseg model, or damaged") from None

@@ -1,5 +1,6 @@
 """The recipe of a training run, from a small TOML file: what a model is made of, and how it is trained."""
 
+import math
 import re
 import tomllib
 from pathlib import Path
@@ -44,6 +45,23 @@ class SignalPlan(NamedTuple):
 
 
 SECTIONS = {"training": Recipe, "schedule": Schedule, "augment": Augment}
+
+
+class Range(NamedTuple):
+    """What a number of a section may be."""
+
+    least: float = 0.0
+    most: float = math.inf
+    but: tuple[float, ...] = ()  # ends that are not in it
+
+
+COUNTED, ABOVE, SHARE, PART = Range(1), Range(but=(0.0,)), Range(most=1), Range(most=1, but=(1.0,))
+RANGES = {
+    **dict.fromkeys(("window", "batch", "steps", "validate", "patience", "bases"), COUNTED),
+    **dict.fromkeys(("rate", "clip", "lowest", "highest"), ABOVE),
+    **dict.fromkeys(("genes", "mutate", "flip", "coarse", "lost", "mix", "most", "turned"), SHARE),
+    **dict.fromkeys(("average", "dropout"), PART),
+}
 OF_GENES = ("genes", "mutate", "composition")  # in [training]
 
 
@@ -106,6 +124,15 @@ def values_of(path: Path, kind: Any) -> dict[str, Any]:
     return fields
 
 
+def in_range(path: Path, section: str, name: str, value: float) -> None:
+    """Refuse a number that a run cannot go by."""
+    r = RANGES.get(name, Range())
+    if not (r.least <= value <= r.most and value not in r.but and math.isfinite(value)):
+        low = f"above {r.least:g}" if r.least in r.but else f"at least {r.least:g}"
+        high = "" if r.most == math.inf else f" and {'below' if r.most in r.but else 'at most'} {r.most:g}"
+        raise SemisegError(f"{path}: {section}.{name}: expected {low}{high}, got {value}")
+
+
 def filled(path: Path, section: str, kind: Any, values: Any) -> Any:
     """Return a section's record; every value must be of the kind of its default."""
     if not isinstance(values, dict):
@@ -114,6 +141,8 @@ def filled(path: Path, section: str, kind: Any, values: Any) -> Any:
         if name not in kind._fields:
             raise SemisegError(f"{path}: {section}: unknown {name!r}; there are {', '.join(kind._fields)}")
         fitting(path, f"{section}.{name}", value, kind._field_defaults[name])
+        if not isinstance(value, bool):
+            in_range(path, section, name, value)
     return kind(**values)
 
 

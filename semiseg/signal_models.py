@@ -15,6 +15,8 @@ MODULES = {"states": "semiseg.hsmm_model", "waves": "semiseg.segmenter"}  # each
 def load(path: Path) -> SignalModel:
     """Return the model of a file."""
     kind = read_kind(path)
+    if kind.endswith("checkpoint"):
+        raise SemisegError(f"{path}: training is not complete: the same command with --resume completes it")
     module = MODULES.get(kind)
     if module is None or find_spec(module) is None:
         raise SemisegError(f"{path}: a model of kind {kind}, which this semiseg does not know: upgrade semiseg")

@@ -156,7 +156,7 @@ def from_files(
     """Train on recordings and the BED of their labels; `rate` is that of recordings whose files say none."""
     first = rank() == 0
     if first:
-        check_file(output)
+        check_file(output, whole=True)
         check_fresh(output, resume)
     corpus = gather(recordings, labels, validation, rate)
     wanted = plan.rate or None

@@ -1,12 +1,13 @@
 """train, decode and evaluate on the command line: from files to files, and one line for what cannot be used."""
 
 import json
+import os
 
 import pytest
 import torch
 from planted import planted, tiny, write_files  # noqa: F401 - a fixture
 
-from semiseg import finder, recipe
+from semiseg import finder, model_file, recipe
 from semiseg.assembly import concepts
 from semiseg.calibration import Calibration, fit, from_json
 from semiseg.cli import console
@@ -67,7 +68,7 @@ def test_training_begins_with_what_another_model_knows(files, tmp_path, capsys):
     known, better, other = (tmp_path / f"{name}.safetensors" for name in ("known", "better", "other"))
     assert run(*asked, "-o", known) == 0
     steps = (tmp_path / "recipe.toml").read_text()
-    (tmp_path / "recipe.toml").write_text(steps.replace("steps = 30", "steps = 1").replace("2e-2", "0.0"))
+    (tmp_path / "recipe.toml").write_text(steps.replace("steps = 30", "steps = 1").replace("2e-2", "1e-9"))
     assert run(*asked, "-o", better, "--from", known) == 0
     one, two = finder.load(known), finder.load(better)
     assert two.about["begun_from"] == "known.safetensors"
@@ -106,6 +107,27 @@ def test_no_gpu_is_said_plainly(capsys, tmp_path, files):
     assert "this machine has no CUDA device: choose cpu" in capsys.readouterr().err
 
 
+def test_a_checkpoint_or_a_folder_is_no_model(capsys, files, tmp_path):
+    model_file.save(tmp_path / "m.checkpoint", model_file.Stored("checkpoint", {}, {}, {}))
+    assert run("decode", files[0], "--model", tmp_path / "m.checkpoint") == 1
+    assert capsys.readouterr().err.endswith("training is not complete: the same command with --resume completes it\n")
+    assert run("decode", files[0], "--model", tmp_path) == 1
+    assert capsys.readouterr().err == f"semiseg: {tmp_path}: it is a folder: give the name of a file\n"
+
+
+def test_a_model_takes_the_place_of_files_only(capsys, files, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for output in (tmp_path / "pipe", "-"):
+        assert run("train", *files, "-o", output) == 1
+        assert capsys.readouterr().err == (
+            f"semiseg: cannot write {output}: it is a pipe or a device: give the name of a file\n"
+        )
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    model_file.save(tmp_path / "link", model_file.Stored("checkpoint", {}, {}, {}))
+    assert (tmp_path / "link").is_symlink()
+    assert model_file.read_kind(tmp_path / "file") == "checkpoint"
+
+
 def test_a_foreign_model_is_refused(capsys, files):
     assert run("decode", files[0], "--model", files[1]) == 1
     error = capsys.readouterr().err
@@ -123,6 +145,13 @@ def test_a_foreign_model_is_refused(capsys, files):
         ("[training]\nwindows = 1", "training: unknown 'windows'; there are window, batch"),
         ("[training]\nrate = 'high'", "training.rate: expected float, got 'high'"),
         ("[training]\nsteps = true", "training.steps: expected int, got True"),
+        ("[training]\nrate = nan", "training.rate: expected above 0, got nan"),
+        ("[training]\nbatch = 0", "training.batch: expected at least 1, got 0"),
+        ("[training]\nsteps = -1", "training.steps: expected at least 1, got -1"),
+        ("[training]\nseed = -1", "training.seed: expected at least 0, got -1"),
+        ("[training]\ndropout = 2.0", "training.dropout: expected at least 0 and below 1, got 2.0"),
+        ("[training]\nmutate = 1.5", "training.mutate: expected at least 0 and at most 1, got 1.5"),
+        ("[schedule]\nworkers = -2", "schedule.workers: expected at least 0, got -2"),
         ("[training", "not TOML"),
     ],
 )

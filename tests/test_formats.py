@@ -372,6 +372,13 @@ def test_an_id_of_two_genes_is_said(tmp_path: Path) -> None:
     assert said in read_annotation(put(tmp_path, both)).notes  # named once, though both strands have it
 
 
+def test_rows_that_are_there_twice_are_taken_once(tmp_path: Path) -> None:
+    text = line("mRNA", 1, 9, "+", "ID=t") + line("CDS", 1, 9, "+", "ID=c;Parent=t", phase="0")
+    annotation = read_annotation(put(tmp_path, text + text))
+    assert [len(gene.exons) for gene, _ in annotation.transcripts] == [1]
+    assert "1 CDS row(s) that are there twice: taken once" in annotation.notes
+
+
 def test_pseudogenes_are_left_out(tmp_path: Path) -> None:
     text = line("CDS", 1, 9, "+", "Parent=a;pseudo=true", phase="0") + line("CDS", 21, 29, "+", "Parent=b", phase="0")
     annotation = read_annotation(put(tmp_path, text))

@@ -50,7 +50,7 @@ def read_gff(lines: Iterable[tuple[int, str]], source: str) -> tuple[list[Transc
     scores: dict[Place, float] = {}  # of a transcript
     pseudogenes: set[Place] = set()
     given: Counter[tuple[str, Place]] = Counter()  # kinds of features, and their ids
-    nameless = 0
+    nameless = doubled = 0
     for number, line in lines:
         if line.startswith(("##FASTA", ">")):
             break
@@ -60,7 +60,11 @@ def read_gff(lines: Iterable[tuple[int, str]], source: str) -> tuple[list[Transc
         if feature.kind == "CDS":
             nameless += not any(names(feature))
             for place in owners(feature):
-                parts.setdefault(place, []).append(make_part(feature))
+                part, others = make_part(feature), parts.setdefault(place, [])
+                if part in others:
+                    doubled += 1
+                else:
+                    others.append(part)
                 if feature.attributes.get("pseudo") == "true":
                     pseudogenes.add(place)
                 if "gene_id" in feature.attributes and not feature.is_gff3:
@@ -77,6 +81,8 @@ def read_gff(lines: Iterable[tuple[int, str]], source: str) -> tuple[list[Transc
                 scores[place] = feature.score
     again = {place for (_, place), count in given.items() if count > 1}
     transcripts, notes = gather(parts, stops, genes, scores, pseudogenes, again)
+    if doubled:
+        notes.append(f"{doubled} CDS row(s) that are there twice: taken once")
     if nameless:
         known = "no ID and no Parent (in GTF, no transcript_id and no gene_id)"
         notes.insert(0, f"{nameless} CDS row(s) with {known}: they cannot be grouped into genes, each is taken as one")

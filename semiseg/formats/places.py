@@ -9,8 +9,13 @@ from .draft import Draft
 from .telling import told
 
 
-def check_file(path: Path | None) -> None:
-    """Refuse what no file can be written to; None and "-" are standard output."""
+def check_file(path: Path | None, *, whole: bool = False) -> None:
+    """Refuse what no file can be written to; None and "-" are standard output.
+
+    A file that is to be there `whole` or not at all takes the place of what has its name: that must be a file.
+    """
+    if path is not None and whole and (str(path) == "-" or is_stream(path)) and not path.is_dir():
+        raise SemisegError(f"cannot write {path}: it is a pipe or a device: give the name of a file")
     if path is None or str(path) == "-":
         return
     with told(path):
