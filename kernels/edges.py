@@ -6,6 +6,7 @@ segment. In the log semiring virtual sources simply fill the ring (`virtual_rows
 themselves; the max semiring needs the tables, since a cut segment scores a log *sum* there too.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 from math import lcm
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -57,10 +58,15 @@ def edge_tables(x: "Sequence") -> Tables:
 # Many short sequences have the same law, and its tables take longer than a short sequence.
 
 
+def _arrays(given: tuple) -> Iterator[NDArray]:
+    """Yield arrays of what they were kept as."""
+    return (np.frombuffer(b, t).reshape(n).copy() for b, t, n in given)
+
+
 @lru_cache(8)
 def _of_law(left: str, right: str, origin: int, *given: tuple) -> tuple[NDArray | None, NDArray | None]:
     """Return the tables of a law."""
-    first, durations, tail, longest, period = (np.frombuffer(b, t).reshape(n).copy() for b, t, n in given)
+    first, durations, tail, longest, period = _arrays(given)
     law = torch.from_numpy(first), torch.from_numpy(durations), torch.from_numpy(tail)
     enter, leave, _ = tables(*law, longest, period, left, right, origin, 1)
     return None if enter is None else enter.numpy(), None if leave is None else leave.numpy()
@@ -71,7 +77,7 @@ def _of_length(T: int, *law: Any) -> NDArray:
     """Return what a law, censored at both ends, says of one segment over T positions and more."""
     enter, _ = _of_law(*law)
     assert enter is not None
-    tail, longest, period = (np.frombuffer(b, t).reshape(n).copy() for b, t, n in law[-3:])
+    tail, longest, period = _arrays(law[-3:])
     return both_score(torch.from_numpy(enter), torch.from_numpy(tail), longest, period, T).numpy()
 
 

@@ -125,8 +125,8 @@ def score(
     if len(sequences) == 1:
         return part_of(model, sequences[0], 0, 0, len(sequences[0]), device, window=window)
     lengths = [len(x) for x in sequences]
-    masks = masks_of(model, sequences, device)
-    p = model.potentials(see(model, side_by_side(sequences, PADDING, max(lengths)), device, window), *masks)
+    features = see(model, side_by_side(sequences, PADDING, max(lengths)), device, window)
+    p = model.potentials(features, *masks_of(model, sequences, device))
     return p._replace(lengths=torch.tensor(lengths))
 
 

@@ -76,10 +76,8 @@ def read_signals(path: Path | None) -> SignalPlan:
         if getattr(plan.training, name) != Recipe._field_defaults[name]:
             raise SemisegError(f"{path}: training: {name} is about genes")
     for name in ("rate", "tolerance", "near"):
-        if not 0 <= getattr(plan, name) < float("inf"):
-            raise SemisegError(f"{path}: {name}: expected 0 or more, got {getattr(plan, name)}")
-    if plan.longest < 2:
-        raise SemisegError(f"{path}: longest: expected at least 2, got {plan.longest}")
+        in_range(path, name, getattr(plan, name), Range())
+    in_range(path, "longest", plan.longest, Range(2))
     for name, least in plan.least.items():
         if not (isinstance(least, int | float) and 0 <= least <= 1):
             raise SemisegError(f"{path}: least.{name}: expected a posterior from 0 to 1, got {least!r}")
@@ -100,8 +98,7 @@ def read(path: Path | None) -> Plan:
         raise SemisegError(f"{path}: shape: expected one of {', '.join(SHAPES)}, got {plan.shape!r}")
     if plan.family != "lognormal" and not plan.training.fit_laws:
         raise SemisegError(f"{path}: family: {plan.family} laws begin flat: set fit_laws = true in [training]")
-    if plan.longest < 1:
-        raise SemisegError(f"{path}: longest: expected at least 1, got {plan.longest}")
+    in_range(path, "longest", plan.longest, Range(1))
     return plan
 
 
@@ -124,13 +121,12 @@ def values_of(path: Path, kind: Any) -> dict[str, Any]:
     return fields
 
 
-def in_range(path: Path, section: str, name: str, value: float) -> None:
+def in_range(path: Path, name: str, value: float, r: Range) -> None:
     """Refuse a number that a run cannot go by."""
-    r = RANGES.get(name, Range())
     if not (r.least <= value <= r.most and value not in r.but and math.isfinite(value)):
         low = f"above {r.least:g}" if r.least in r.but else f"at least {r.least:g}"
         high = "" if r.most == math.inf else f" and {'below' if r.most in r.but else 'at most'} {r.most:g}"
-        raise SemisegError(f"{path}: {section}.{name}: expected {low}{high}, got {value}")
+        raise SemisegError(f"{path}: {name}: expected {low}{high}, got {value}")
 
 
 def filled(path: Path, section: str, kind: Any, values: Any) -> Any:
@@ -142,7 +138,7 @@ def filled(path: Path, section: str, kind: Any, values: Any) -> Any:
             raise SemisegError(f"{path}: {section}: unknown {name!r}; there are {', '.join(kind._fields)}")
         fitting(path, f"{section}.{name}", value, kind._field_defaults[name])
         if not isinstance(value, bool):
-            in_range(path, section, name, value)
+            in_range(path, f"{section}.{name}", value, RANGES.get(name, Range()))
     return kind(**values)
 
 

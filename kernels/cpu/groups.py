@@ -19,6 +19,7 @@ from .hidden import Edge, edge_counts
 from .meeting import Anchor, across, meet
 from .passes import Passes
 from .posteriors import Counts, Found, Panel, Stretches, Wanted, find
+from .threads import spread
 
 Pair = tuple[Direction, Direction]  # forward and backward through any sequence of the model
 
@@ -185,7 +186,7 @@ def smooth(group: Group, pool: ThreadPoolExecutor | None = None) -> Smoothed:
     emissions, scores = (np.ascontiguousarray(a, pair[0].dtype) for a in (group.x.emissions, group.x.scores))
     x = group.x._replace(emissions=emissions, scores=scores)
     group = group._replace(x=x)
-    one, two = (map if pool is None else pool.map)(lambda way: travel(group, way), (0, 1))
+    one, two = spread(pool, lambda way: travel(group, way), (0, 1))
     right = at_right(group, one)
     f, beta = (turned(rows, lengths) for rows in (two.alpha, two.h))
     left = meet(one.h[:, 0] + f[:, 0], *through(pair[0], two))

@@ -11,6 +11,7 @@ from ..compiled import compiled, scratch
 from ..plan import boundaries
 from .directions import Direction, State
 from .meeting import weight
+from .threads import spread
 from .tiles import BLOCK, add_logs
 from .transition import arc_score, weigh_scores
 
@@ -107,8 +108,7 @@ def find(forward: Direction, s: Stretches, wanted: Wanted, pool: ThreadPoolExecu
             counts.durations, counts.tail_steps,
         )  # fmt: skip
         shares = boundaries(C, 1 if pool is None else min(C, pool._max_workers))
-        run = map if pool is None else pool.map
-        list(run(lambda of: count_durations(model, forward.weights, of, *arguments), pairwise(shares)))
+        list(spread(pool, lambda of: count_durations(model, forward.weights, of, *arguments), list(pairwise(shares))))
     return Found(start, end, position, kinds, counts)
 
 

@@ -20,6 +20,8 @@ def pool(threads: int | None = None, role: str = "chunks") -> ThreadPoolExecutor
     return ThreadPoolExecutor(threads or torch.get_num_threads(), thread_name_prefix=f"semiseg-{role}")
 
 
-def spread(pool: ThreadPoolExecutor, work: Callable[[A], R], items: Sequence[A]) -> Iterable[R]:
+def spread(pool: ThreadPoolExecutor | None, work: Callable[[A], R], items: Sequence[A]) -> Iterable[R]:
     """Return what work makes of items, in order: by threads, where there are several of both and it is worth asking."""
-    return map(work, items) if len(items) < 2 or pool._max_workers == 1 else pool.map(work, items)
+    if pool is None or pool._max_workers == 1 or len(items) < 2:
+        return map(work, items)
+    return pool.map(work, items)

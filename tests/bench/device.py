@@ -97,18 +97,24 @@ def measured(work: Callable[[], Any], quick: bool = False) -> Measured:
         warnings.filterwarnings("error", message=".*computed on the CPU")
         first, result = clocked(work)
         result = None  # gone before the next run: both would not fit
-        held = torch.cuda.memory_allocated() if present() else 0
-        if present():
-            torch.cuda.reset_peak_memory_stats()
-        _, result = clocked(work)
-        peak = torch.cuda.max_memory_allocated() - held - size(result) if present() else float("nan")
+        _, result, peak = watched(work)
         seconds: list[float] = []
         fewest, most = (2, 3) if quick else (FEWEST, MOST)
         while len(seconds) < fewest or (sum(seconds) < ENOUGH and len(seconds) < most):
             result = None
             again, result = clocked(work)
             seconds.append(again)
-    return Measured(summarise(seconds), len(seconds), first, peak / MIB, result)
+    return Measured(summarise(seconds), len(seconds), first, peak, result)
+
+
+def watched(work: Callable[[], Any]) -> tuple[float, Any, float]:
+    """Seconds of one run, what it gave, and its peak memory in MiB beyond what was there before and what came back."""
+    if not present():
+        return *clocked(work), float("nan")
+    held = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    seconds, result = clocked(work)
+    return seconds, result, (torch.cuda.max_memory_allocated() - held - size(result)) / MIB
 
 
 def clocked(work: Callable[[], Any]) -> tuple[float, Any]:

@@ -5,7 +5,6 @@ than 10 % slower than any of them. A library sits out where its table would take
 has to agree before it is timed, and those that can run take turns. What takes more than ten seconds runs once.
 """
 
-import time
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from semiseg import CRF
-from semiseg.bench.device import MIB, present, tried, wait
+from semiseg.bench.device import tried, wait, watched
 from semiseg.bench.measure import installed, interleave, summarise
 from semiseg.bench.record import Row
 from semiseg.kernels import Potentials, log_partition
@@ -63,9 +62,7 @@ def rows(quick: bool, device: str) -> Iterator[Row]:
         once: dict[str, float] = {}
 
         def checked(name: str, steps=steps, want: Tensor = want, at: Row = shapes["semiseg"], once=once) -> Row:
-            begun = time.perf_counter()
-            values, peak = with_peak(steps[name])
-            once[name] = time.perf_counter() - begun
+            once[name], values, peak = watched(steps[name])
             torch.testing.assert_close(values.double(), want, rtol=AGREE, atol=AGREE, msg=f"{name} at {at}")
             return {} if device == "cpu" else {"peak_mib": peak}
 
@@ -92,16 +89,6 @@ def waited_for(step: Step) -> Step:
         return values
 
     return run
-
-
-def with_peak(step: Step) -> tuple[Tensor, float]:
-    """What a step gives, and the most memory of a GPU that it held, in MiB."""
-    if not present():
-        return step(), float("nan")
-    held = torch.cuda.memory_allocated()
-    torch.cuda.reset_peak_memory_stats()
-    values = step()
-    return values, (torch.cuda.max_memory_allocated() - held) / MIB
 
 
 def linear_steps(B: int, T: int, C: int, device: str) -> Iterator[tuple[str, Step]]:

@@ -83,16 +83,17 @@ def measure(names: Sequence[str], quick: bool = False, into: Path | None = None)
     from semiseg.bench.device import facts
     from semiseg.bench.measure import machine
 
+    folder = None if quick else into
     for name in names:
         context, rows, known = machine() | (facts() if name in GPU else {}), [], _recorded(name)
         try:
             for row in import_module(f"semiseg.bench.{name}").run(quick):
                 rows.append(row)
                 yield Measured(name, row, _same(name, row, known))
-                if into is not None and not quick:  # each time: whatever stops the run later on, this is kept
-                    record(name, context, rows, into)
-            if into is not None and not quick:
-                draw(name, into)
+                if folder is not None:  # each time: whatever stops the run later on, this is kept
+                    record(name, context, rows, folder)
+            if folder is not None:
+                draw(name, folder)
         except Exception as error:
             traceback.print_exc()
             yield Measured(name, {"failed": f"{type(error).__name__}: {error}"}, None)
