@@ -91,7 +91,7 @@ def log_partition(
     """
     how = batch.options(threads, chunks, warm_up)
     model = expand(potentials)
-    leaves, layout = resolve(model.potentials, model.censoring_checked)
+    leaves, layout = resolve(model.potentials, checked=True)
     z = log_partitions(leaves, layout, how)
     return z if layout.batched else z[0]
 

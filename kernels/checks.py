@@ -153,7 +153,7 @@ def check_values(p: Potentials) -> None:
     """Raise at the first NaN or +inf that the model can see, naming tensor, batch item and position."""
     named = {name: x.detach() for name, x in _tensors(p).items()}
     # one reduction finds both, since NaN propagates through max; and one wait for the device
-    tops = torch.stack([x.amax().double() for x in named.values()]).tolist()
+    tops = torch.stack([x.amax() for x in named.values()]).tolist()
     for (name, x), top in zip(named.items(), tops, strict=True):
         if top < torch.inf:
             continue

@@ -98,11 +98,11 @@ def _either(operation: Callable[P, R], reason: Callable[[torch.device], str | No
     @wraps(operation)
     def run(*arguments: P.args, **options: P.kwargs) -> R:
         models = [x for x in (*arguments, *options.values()) if isinstance(x, Potentials)]
+        device = getattr(models[0].emissions, "device", None) if models else None
+        if device is None or device.type == "cpu":  # what is no model, the operation has a word for
+            return operation(*arguments, **options)
         for model in models:
             check_types(model)
-        if not models or models[0].emissions.device.type == "cpu":
-            return operation(*arguments, **options)
-        device = models[0].emissions.device
         why = reason(device)
         if why is None and not quicker_here(operation.__name__, models[0]):
             try:

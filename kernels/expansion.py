@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import checks, edges
+from . import edges
 from .potentials import Boundary, Potentials
-from .resolve import check_laws, known_side, law_of
+from .resolve import check, known_side, law_of
 
 
 class Relabelled(NamedTuple):
@@ -23,7 +23,6 @@ class Relabelled(NamedTuple):
 
     potentials: Potentials
     label: Tensor  # (L,) int64
-    censoring_checked: bool = False  # the laws were checked before they were split
 
 
 def plain(p: Potentials) -> Relabelled:
@@ -32,12 +31,10 @@ def plain(p: Potentials) -> Relabelled:
 
 
 def expand(p: Potentials) -> Relabelled:
-    """Return the model in plain form: transitions by duration become durations of labels by predecessor."""
-    checks.check_types(p)
+    """Return the model, checked, in plain form: transitions by duration become durations of labels by predecessor."""
+    check(p)
     if not p.transitions_by_duration:
         return plain(p)
-    checks.check(p)
-    check_laws(p, law_of(p))
     C, K = p.emissions.shape[-1], p.durations.shape[0] - 1
     # label c * (C + 1) + c' is "c entered from c'"; c' = C: a first segment
     label = torch.arange(C).repeat_interleave(C + 1)
@@ -71,7 +68,6 @@ def expand(p: Potentials) -> Relabelled:
             origin=p.origin,
         ),
         label,
-        censoring_checked=True,
     )
 
 

@@ -10,14 +10,13 @@ from math import lcm
 import torch
 from torch import Tensor
 
-from . import checks
 from .autograd import Gradient, log_partitions
 from .cpu.batch import Options
 from .devices import on_cpu
 from .errors import InfeasibleError, PotentialsError
 from .expansion import expand, uncensor
 from .potentials import Boundary, Potentials
-from .resolve import check_laws, law_of, resolve
+from .resolve import check, law_of, resolve
 
 
 @on_cpu
@@ -51,8 +50,7 @@ def cross_entropy(p: Potentials, q: Potentials) -> Tensor:
     tensor(inf, dtype=torch.float64)
     """
     for x in (p, q):
-        checks.check(x)
-        check_laws(x, law_of(x))
+        check(x)
     for name in ("left", "right", "origin"):
         if getattr(p, name) != getattr(q, name):
             raise PotentialsError(f"{name}: expected {getattr(p, name)!r} as in p, got {getattr(q, name)!r} in q")

@@ -29,7 +29,7 @@ def viterbi(
     """
     how = batch.options(threads, chunks, warm_up)
     model = expand(potentials)
-    leaves, layout = resolve(model.potentials, model.censoring_checked)
+    leaves, layout = resolve(model.potentials, checked=True)
     score, segments, report = backend(leaves.emissions.device).viterbi(leaves, layout, how)
     segments = segments._replace(label=model.label.to(score.device)[segments.label])
     return Viterbi(score if layout.batched else score[0], segments, report)
@@ -48,7 +48,7 @@ def k_best(
     checks.check_integer("k", k, 1)
     how = batch.options(threads, chunks, warm_up)
     model = expand(potentials)
-    leaves, layout = resolve(model.potentials, model.censoring_checked)
+    leaves, layout = resolve(model.potentials, checked=True)
     score, segments, report = batch.k_best(leaves, layout, how, k)
     named = [s._replace(label=model.label[s.label]) for s in segments]
     return KBest(score if layout.batched else score[0], named, report)
@@ -78,7 +78,7 @@ def marginals(
     checks.check_level(level)
     how = batch.options(threads, chunks, warm_up)
     model = expand(potentials)
-    leaves, layout = resolve(model.potentials, model.censoring_checked)
+    leaves, layout = resolve(model.potentials, checked=True)
     labels = potentials.emissions.shape[-1]
     checks.check_concepts(concepts, labels)
     asked = None
@@ -117,6 +117,6 @@ def sample(
     checks.check_integer("seed", seed, 0)
     how = batch.options(threads, chunks, warm_up)
     model = expand(potentials)
-    leaves, layout = resolve(model.potentials, model.censoring_checked)
+    leaves, layout = resolve(model.potentials, checked=True)
     draws = backend(leaves.emissions.device).sample(leaves, layout, how, n, seed)
     return [draw._replace(label=model.label.to(draw.label.device)[draw.label]) for draw in draws]

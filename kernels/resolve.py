@@ -121,22 +121,23 @@ def law_of(p: Potentials) -> Law:
     return Law(durations, tail, reach, period, first.expand(P, C))
 
 
-def check_laws(p: Potentials, law: Law) -> None:
-    """Raise unless the duration laws can be summed beyond an edge, where one is censored."""
+def check(p: Potentials) -> None:
+    """Raise unless the record can be used as it is: also, where an edge is censored, summed beyond it."""
+    checks.check(p)
     if "censored" in (p.left, p.right):
+        law = law_of(p)
         tolerance = TOLERANCE.get(p.durations.dtype, checks.NORMALISED)
         checks.check_censoring(law.durations.detach(), law.longest, law.tail.detach(), law.period, tolerance)
 
 
-def resolve(p: Potentials, laws_checked: bool = False) -> tuple[Leaves, Layout]:
-    """Return the checked, complete form of the user's potentials."""
-    checks.check(p)
+def resolve(p: Potentials, checked: bool = False) -> tuple[Leaves, Layout]:
+    """Return the checked, complete form of the user's potentials; what `expand` returns is `checked` already."""
+    if not checked:
+        check(p)
     batched = p.emissions.ndim == 3
     emissions = p.emissions if batched else p.emissions[None]
     B, T, C = emissions.shape
     law = law_of(p)
-    if not laws_checked:
-        check_laws(p, law)
     transitions = p.transitions.to(torch.float64).reshape(-1, C, C)
     lengths = torch.full((B,), T) if p.lengths is None else p.lengths.reshape(-1).cpu().long()
     scores = [b.scores if batched else b.scores[None] for b in p.boundaries]

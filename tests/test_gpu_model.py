@@ -21,7 +21,7 @@ from semiseg.kernels.resolve import resolve
 def test_every_step_of_every_item_has_a_window(threads, C, K):
     """Items shorter than the longest take its steps too: what they read there once was the next table."""
     potentials = informative(40, C, K, seed=1)
-    leaves, layout = resolve(expand(potentials).potentials, False)
+    leaves, layout = resolve(expand(potentials).potentials)
     model = model_of(law_and_grammar(bare(leaves), layout), None, threads, "cpu")
     farthest = int(model.items.first.max()) + model.items.reach - 1
     assert farthest < len(model.window) == len(model.window_top) == len(model.window_span)
@@ -30,6 +30,6 @@ def test_every_step_of_every_item_has_a_window(threads, C, K):
 
 
 def test_windows_beyond_the_longest_duration_are_finite():
-    leaves, layout = resolve(expand(long_tail(60)).potentials, False)
+    leaves, layout = resolve(expand(long_tail(60)).potentials)
     model = model_of(law_and_grammar(bare(leaves), layout), None, 64, "cpu")
     assert bool(torch.isfinite(model.window).all())

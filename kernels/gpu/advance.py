@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .model import Model
+from .pieces import power_of_2
 from .states import Pool
 from .tiles import (
     DARK,
@@ -461,7 +462,7 @@ def advance_launch(
     `sparse`: whether the input forbids anything.
     """
     s, items = model.sizes, model.items
-    CP, LANES, n = triton.next_power_of_2(s.labels), len(items.label), len(runs)
+    CP, LANES, n = power_of_2(s.labels), len(items.label), len(runs)
     score, work, device = pool.ring.dtype, pool.work.dtype, runs.device
     scratch = lambda dtype, *shape: torch.empty(n, *shape, dtype=dtype, device=device)  # noqa: E731
     advance_kernel[(n,)](

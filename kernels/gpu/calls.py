@@ -20,7 +20,7 @@ from ..edges import Tables
 from ..results import Calls
 from .intervals import Middles, Window, intervals, window
 from .model import Model
-from .pieces import Table, sent
+from .pieces import Table, power_of_2, sent
 from .sides import UNCUT, sides, tailed
 from .tiles import LOG2E, NEVER
 
@@ -39,8 +39,7 @@ class Scores(NamedTuple):
     beta: Tensor
     left: Tensor  # (n,) normalisers at first and last boundaries
     right: Tensor
-    open_left: Tensor  # (n, A, C)
-    open_right: Tensor
+    open_: tuple[Tensor, Tensor] | None  # (n, A, C) at first and last boundaries; None: nothing is
     emissions: Tensor  # (B, T, C)
     position: Tensor  # (B, T, C) posteriors
 
@@ -168,10 +167,10 @@ class Survey:
 
     def _window(self, at: slice, x: Scores) -> Window:
         """Return how the laws look at chunks, and be ready for those behind them."""
-        table, there = x.chunks.host, self.table[at]
+        table, there, sizes = x.chunks.host, self.table[at], self.model.sizes
         s = sides(
-            x.h, x.beta, x.emissions, x.chunks, x.left, x.right, x.open_left, x.open_right, self.tailed,
-            self.model.sizes.folds, self.model.tail, forbidden=self.forbidden,
+            x.h, x.beta, x.emissions, x.chunks, x.left, x.right, x.open_, sizes.longest + sizes.folds, self.tailed,
+            sizes.folds, self.model.tail, forbidden=self.forbidden,
         )  # fmt: skip
         shift = int(there[0, 3] - table[0, 3])
         items, first, owner = np.unique(there[:, 0], return_index=True, return_inverse=True)
@@ -214,7 +213,7 @@ class Survey:
         pieces[:, 0] += PIECE * piece
         pieces[:, 1] = np.minimum(pieces[:, 1], pieces[:, 0] + PIECE)
         out = torch.empty(len(pieces), dtype=torch.float64, device=self.device)
-        wide = triton.next_power_of_2(self.most)
+        wide = power_of_2(self.most)
         covered_kernel[(len(pieces),)](
             x.position, self.members, sent(pieces, self.device), out, self.most,
             C=self.model.sizes.labels, BLOCK_T=max(1, PIECE // wide), BLOCK_M=wide,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .model import packed
-from .pieces import Table, add_float32, by_item, chunk_at, normaliser
+from .pieces import Table, add_float32, by_item, cdiv, chunk_at, normaliser, power_of_2, sent
 from .tiles import LOG2E, NEVER
 
 _LOG2E, _NEVER = tl.constexpr(LOG2E), tl.constexpr(float(NEVER))
@@ -35,8 +35,7 @@ class Arcs(NamedTuple):
     column_score: Tensor  # (P, E, n) float64
     column_types: Tensor  # (P, E, n, M) int32
     loads: Tensor  # (blocks of columns,) int32: how many of the E they need
-    take: Tensor  # (.,) int64: what is not padding, in the flat (P, N)
-    place: Tensor  # (.,) int64: and its place in a flat (P, C, C)
+    dense: Tensor  # (P * C * C,) int64: place of every change in the flat (P, N), P * N where there is none
 
 
 def arcs(arc_source: NDArray, arc_score: NDArray, arc_types: NDArray, n: int, device: torch.device | str) -> Arcs:
@@ -46,8 +45,8 @@ def arcs(arc_source: NDArray, arc_score: NDArray, arc_types: NDArray, n: int, de
     """
     lists, flat, columns = _lists(arc_source.tobytes(), arc_types.tobytes(), arc_types.shape, n, torch.device(device))
     given = np.append(np.maximum(arc_score, NEVER), NEVER)  # the last one for padding
-    score, column_score = packed([given[flat], given[columns]], torch.device(device))
-    return lists._replace(score=score, column_score=column_score)
+    score = sent(given[flat], device)
+    return lists._replace(score=score, column_score=sent(given[columns], device) if n else score)
 
 
 @lru_cache(64)  # a training run asks for the same lists at every step
@@ -77,7 +76,8 @@ def _lists(
     loads = np.array([heights[i : i + COLUMNS].max() for i in range(0, n, COLUMNS)], np.int32)
     take = np.flatnonzero(flat >= 0)
     real = flat.reshape(-1)[take]
-    place = (take // N * C + source.reshape(-1)[real]) * C + real % C
+    dense = np.full(P * C * C, P * N)
+    dense[(take // N * C + source.reshape(-1)[real]) * C + real % C] = take
 
     def listed(at: NDArray) -> list[NDArray]:
         """Return source, target, no score yet, types."""
@@ -85,7 +85,7 @@ def _lists(
         kinds = np.where(known[..., None], types.reshape(source.size, M)[at], -1)
         return [source.reshape(-1)[at] * known, (at % C).astype(np.int32) * known, np.zeros(0), kinds]
 
-    fields = [*listed(flat), *listed(columns), loads, take, place]
+    fields = [*listed(flat), *listed(columns), loads, dense]
     return Arcs(*packed(fields, device)), flat, columns
 
 
@@ -112,7 +112,7 @@ def transitions_kernel(
     C: tl.constexpr, P: tl.constexpr, N: tl.constexpr, M: tl.constexpr, n_types: tl.constexpr,
     BLOCK_T: tl.constexpr, BLOCK_N: tl.constexpr, PIECE: tl.constexpr,
 ):  # fmt: skip
-    """Write out[chunk, piece, phase, change]: its expected number in the piece. `origin` is reduced modulo P."""
+    """Write out[chunk, piece, P * N + 1]: expected numbers in the piece by phase and change. `origin` is modulo P."""
     chunk, piece = tl.program_id(0).to(tl.int64), tl.program_id(1)
     phase = tl.program_id(2) % P
     change = tl.program_id(2) // P * BLOCK_N + tl.arange(0, BLOCK_N)
@@ -139,7 +139,7 @@ def transitions_kernel(
         )  # fmt: skip
         total, lost = add_float32(total, lost, tl.where(known, x, 0.0))
     sums = tl.sum(total.to(tl.float64) - lost.to(tl.float64), 0)
-    tl.store(out + ((chunk * pieces + piece) * P + phase) * N + change, sums, listed)
+    tl.store(out + (chunk * pieces + piece) * (P * N + 1) + phase * N + change, sums, listed)
 
 
 @triton.jit
@@ -198,24 +198,22 @@ def changes(
     """
     C, n = f.shape[1], scores.shape[2]
     (P, N, M), E = arcs.types.shape, arcs.column_source.shape[1]
-    n_chunks, pieces = len(chunks.host), triton.cdiv(chunks.longest(), piece)
+    n_chunks, pieces = len(chunks.host), cdiv(chunks.longest, piece)
     shape = {"C": C, "P": P, "M": M, "n_types": n, "PIECE": piece}
     inputs = alpha, alpha_at_a, f, scores, chunks.there, ZL, ZR
     if kinds is not None and n > 0:
-        block = min(COLUMNS, triton.next_power_of_2(n))
-        kinds_kernel[(n_chunks, pieces, triton.cdiv(n, COLUMNS))](
+        block = min(COLUMNS, power_of_2(n))
+        kinds_kernel[(n_chunks, pieces, cdiv(n, COLUMNS))](
             *inputs, arcs.column_source, arcs.column_target, arcs.column_score, arcs.column_types, arcs.loads, kinds,
             origin % P, E=E, BLOCK_T=512 // block, BLOCK_N=block, **shape,
         )  # fmt: skip
     if not transitions:
         return None
-    block = min(256, triton.next_power_of_2(N))
-    out = torch.zeros(n_chunks, pieces, P * N, dtype=torch.float64, device=f.device)
-    transitions_kernel[(n_chunks, pieces, P * triton.cdiv(N, block))](
+    block = min(256, power_of_2(N))
+    out = torch.zeros(n_chunks, pieces, P * N + 1, dtype=torch.float64, device=f.device)
+    transitions_kernel[(n_chunks, pieces, P * cdiv(N, block))](
         *inputs, arcs.source, arcs.target, arcs.score, arcs.types, out, origin % P, pieces,
         N=N, BLOCK_T=1024 // block, BLOCK_N=block, **shape,
     )  # fmt: skip
     sums = by_item(out.sum(1), chunks.host[:, 0], len(scores))
-    dense = sums.new_zeros(len(scores), P * C * C)
-    dense[:, arcs.place] = sums[:, arcs.take]
-    return dense.reshape(-1, P, C, C)
+    return sums.index_select(1, arcs.dense).reshape(-1, P, C, C)

@@ -5,6 +5,7 @@ backward passes are runs of one launch.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import TypeVar
 
@@ -88,33 +89,34 @@ class Batch:
         return States(zeros(s.labels) + NEVER, zeros(s.labels), open_, zeros(s.labels) + NEVER)
 
 
+@lru_cache(64)  # a training run asks for the same one at every step
+def table(lengths: tuple[int, ...], parts: tuple[int, ...], T: int, device: torch.device) -> Table:
+    """Return the chunks of items of these lengths in so many parts, with rows of a batch whose items take T + 1."""
+    rows = []
+    for item, (length, n) in enumerate(zip(lengths, parts, strict=True)):
+        rows += [(item, a, b, item * (T + 1) + a) for a, b in pairwise(boundaries(length, n))]
+    return table_of(np.array(rows, np.int64), device)
+
+
 class Chunks:
     """The chunks of a batch, where each begins and ends in both ways, and what lies ahead of it."""
 
     def __init__(self, batch: Batch, plan: Plan, ways: int):
         self.batch, self.plan, self.ways = batch, plan, ways
-        table = []
-        for item, (length, parts) in enumerate(zip(batch.lengths, plan.parts, strict=True)):
-            edges = boundaries(length, parts)
-            table += [(item, a, b) for a, b in pairwise(edges)]
-        self.item, self.left, self.right = np.array(table, np.int64).T
-        self.count = len(table)
+        T = batch.emissions.shape[1]
+        self.table = table(tuple(batch.lengths), plan.parts, T, batch.device)
+        self.item, self.left, self.right, row = self.table.host.T
+        self.count = len(row)
         length = np.array(batch.lengths)[self.item]
         # whether a chunk begins where its item does, by way
         self.outer = np.stack([self.left == 0, self.right == length])
         # nothing is open where chunks begin and end: sequences in one piece, between exact ends
         self.closed = bool(self.outer.all()) and (batch.layout.left, batch.layout.right) == ("exact", "exact")
-        T = batch.emissions.shape[1]
-        self.emission_row, self.boundary_row = self.item * T, self.item * (T + 1)
+        self.emission_row, self.boundary_row = self.item * T, row - self.left
         self.rows: tuple[Rows, Rows] | None = None
         if plan.waves == 1:
             self.rows = self.room(len(batch.lengths) * (T + 1))
         self.settled = Settled(0, 0, 0.0, 0.0)
-
-    def table(self) -> Table:
-        """Return all chunks, with rows of the batch."""
-        rows = np.stack([self.item, self.left, self.right, self.boundary_row + self.left], 1)
-        return table_of(rows, self.batch.device)
 
     def at_ends(self, way: int) -> Tensor | slice:
         """Return which chunks begin where items do."""
@@ -125,7 +127,8 @@ class Chunks:
     def room(self, n: int) -> tuple[Rows, Rows]:
         """Return rows for n boundaries."""
         C, dtype, device = self.batch.model.sizes.labels, self.batch.dtype, self.batch.device
-        pairs = [Rows(*torch.empty(2, n, C, dtype=dtype, device=device)) for _ in range(self.ways)]
+        empty = partial(torch.empty, n, C, dtype=dtype, device=device)
+        pairs = [Rows(empty(), empty()) for _ in range(self.ways)]
         return pairs[0], pairs[-1]  # with one way, nothing goes to the second
 
     def runs(self, way: NDArray, chunk: NDArray, begin: NDArray, length: NDArray, out: NDArray | None) -> Tensor:
@@ -206,8 +209,8 @@ class Chunks:
         chunk = np.tile(np.arange(self.count), self.ways)
         self.starts = self._warmed(way, chunk)
         self.ends = self._advance(way, chunk, self.starts)
-        self.ahead = self._ahead(chunk, way) if self.ways == 2 else None
-        inner = [(int(w), int(i)) for w, i in zip(way, chunk, strict=True) if not self.outer[w, i]]
+        self.ahead = self._ahead(chunk, way) if self.ways == 2 and not self.closed else None
+        inner = [(w, i) for w in range(self.ways) for i in np.flatnonzero(~self.outer[w]).tolist()]
         self.settled = settle(inner, self._compare, self._repair)
 
     def _edges(self, way: NDArray, chunk: NDArray) -> NDArray:
@@ -217,6 +220,8 @@ class Chunks:
     def _leg(self, way: NDArray, chunk: NDArray, leg: int) -> tuple[NDArray, NDArray]:
         """Return where a leg of chunks begins, and its length."""
         left, right = self.left[chunk], self.right[chunk]
+        if self.plan.legs == 1:
+            return self._edges(way, chunk), right - left
         mark = lambda n: left + (right - left) * n // self.plan.legs  # noqa: E731
         first = np.where(way == 0, mark(leg), mark(self.plan.legs - leg))
         last = np.where(way == 0, mark(leg + 1), mark(self.plan.legs - leg - 1))
@@ -382,7 +387,7 @@ class Chunks:
         """Return (chunks,) what must be added to each chunk's scores to put all of an item on one scale."""
         order = np.arange(self.count) if way == 0 else np.arange(self.count)[::-1].copy()
         inner = order[~self.outer[way, order]]
-        if len(inner) == 0:
+        if len(inner) == 0:  # every chunk is an item
             return torch.zeros(self.count, dtype=self.batch.dtype, device=self.batch.device)
         step = torch.zeros(self.count, dtype=self.batch.dtype, device=self.batch.device)
         ways = np.full(len(inner), way)

@@ -10,7 +10,6 @@ are sums over pairs of one kind (see `sides.py`).
 """
 
 from functools import lru_cache
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -122,22 +121,34 @@ def pairs_kernel(
     tl.store(counts + (stretch * (A + 1) + k) * C + c, sums, k < stop_k)
 
 
-def stretches(table: NDArray, parts: int) -> NDArray:
-    """Return (G, 4) int64: first and past-last chunk, first boundary and last one of about `parts` stretches.
+class Stretches(NamedTuple):
+    """Ends that one program counts: every item has its own, in order."""
 
-    Every item has its own, in order; ends in (first boundary, last one] belong to a stretch.
-    """
-    out = []
-    covered = int((table[:, 2] - table[:, 1]).sum())
-    size = max(1024, -(-covered // parts))
-    for chunks in np.split(np.arange(len(table)), np.flatnonzero(np.diff(table[:, 0])) + 1):
-        a, b = table[chunks, 1], table[chunks, 2]
-        number = -(-int(b[-1] - a[0]) // size)
-        edges = [int(a[0] + (b[-1] - a[0]) * i // number) for i in range(number + 1)]
-        for begin, end in pairwise(edges):
-            inside = chunks[(b > begin) & (a < end)]
-            out.append((inside[0], inside[-1] + 1, begin, end))
-    return np.array(out, np.int64)
+    item: NDArray  # (G,)
+    there: Tensor  # (G, 4) int64: first and past-last chunk; ends in (first boundary, last one] belong to a stretch
+
+
+def stretches(table: NDArray, parts: int, device: torch.device) -> Stretches:
+    """Return about `parts` stretches of some chunks."""
+    return _stretches(table.tobytes(), parts, device)
+
+
+@lru_cache(64)  # a training run asks for the same ones at every step
+def _stretches(table: bytes, parts: int, device: torch.device) -> Stretches:
+    item, a, b, _ = np.frombuffer(table, np.int64).reshape(-1, 4).T
+    size = max(1024, -(-int((b - a).sum()) // parts))
+    opens = np.flatnonzero(np.diff(item, prepend=-1))  # first chunks of items, and their last ones
+    closes = np.append(opens[1:], len(item)) - 1
+    low, span = a[opens], b[closes] - a[opens]
+    number = -(-span // size)
+    of = np.repeat(np.arange(len(opens)), number)
+    i = np.arange(len(of)) - np.repeat(np.cumsum(number) - number, number)
+    begin, end = low[of] + span[of] * i // number[of], low[of] + span[of] * (i + 1) // number[of]
+    apart = int(b.max()) + 1
+    before, behind = of * apart + begin, of * apart + end
+    place = np.repeat(np.arange(len(opens)), closes - opens + 1) * apart
+    first, last = np.searchsorted(place + b, before, "right"), np.searchsorted(place + a, behind)
+    return Stretches(item[first], sent(np.stack([first, last, begin, end], 1), device))
 
 
 def durations(
@@ -147,8 +158,7 @@ def durations(
     chunks: Table,
     ZL: Tensor,
     ZR: Tensor,
-    open_left: Tensor,
-    open_right: Tensor,
+    open_: tuple[Tensor, Tensor] | None,
     model: Lists,
     table: Tensor,
     tail: Tensor,
@@ -159,28 +169,24 @@ def durations(
 ) -> tuple[Tensor, Tensor]:
     """Return expected durations (B, K + 1, C) and tail steps (B, C) of segments that end where a chunk is, float64.
 
-    `emissions` (B, T, C) in nats; `forbidden`: whether any of them is -inf. `open_left`, `open_right`
-    [n_chunks, A, C], A = K + the longest period: what is open at a chunk's first boundary by age, and what may end
-    behind its last one, ages beyond a label's longest standing for all older ones of their residue. `table` (., C) are
+    `emissions` (B, T, C) in nats; `forbidden`: whether any of them is -inf. `open_`: see `sides`. `table` (., C) are
     durations in log2, one period of the tail behind each label's longest, `tail` (C,) is too. Hidden lengths at
     censored edges are the caller's.
     """
     rows, C = h.shape
-    A = open_left.shape[1]
-    s = sides(
-        h, beta, emissions, chunks, ZL, ZR, open_left, open_right, model.tailed, int(model.period.max()), tail,
-        forbidden=forbidden, scan=scan,
-    )  # fmt: skip
-    shares = stretches(chunks.host, max(1, PROGRAMS // max(len(w) for w in model.work)) if parts is None else parts)
-    counts = torch.zeros(len(shares), A + 1, C, dtype=torch.float64, device=h.device)
-    cut = sent(shares, h.device)
+    K, folds = int(model.longest.max()), int(model.period.max())
+    A = K + folds
+    s = sides(h, beta, emissions, chunks, ZL, ZR, open_, A, model.tailed, folds, tail, forbidden=forbidden, scan=scan)
+    programs = max(1, PROGRAMS // max(len(w) for w in model.work)) if parts is None else parts
+    cut = stretches(chunks.host, programs, h.device)
+    counts = torch.zeros(len(cut.item), A + 1, C, dtype=torch.float64, device=h.device)
     for work, width in zip(model.work, WIDTHS, strict=True):
         if len(work):
-            pairs_kernel[(len(shares), len(work))](
-                s.g, s.V, s.G, s.Q, s.low, s.left, s.V_left, table, chunks.there, cut, work, counts, rows,
+            pairs_kernel[(len(cut.item), len(work))](
+                s.g, s.V, s.G, s.Q, s.low, s.left, s.V_left, table, chunks.there, cut.there, work, counts, rows,
                 C=C, A=A, BLOCK_T=TILE // width, BLOCK_K=width, FORBIDDEN=forbidden,
             )  # fmt: skip
-    sums = by_item(counts, chunks.host[shares[:, 0], 0], len(emissions))
-    steps = (sums * model.steps).sum(1)
-    K = int(model.longest.max())
-    return (sums * (1 - model.steps))[:, : K + 1], steps
+    sums = by_item(counts, cut.item, len(emissions))
+    if folds == 0:
+        return sums, sums.new_zeros(len(sums), C)
+    return (sums * (1 - model.steps))[:, : K + 1], (sums * model.steps).sum(1)

@@ -26,7 +26,7 @@ RESERVE = 0.9  # of the free memory is planned for; the allocator needs some of 
 def bare(leaves: Leaves) -> Leaves:
     """Return all but the input on the host, fetched in one piece."""
     small = leaves._replace(emissions=leaves.emissions[:, :0], scores=leaves.scores[:, :0])
-    flat = torch.cat([x.detach().reshape(-1).double() for x in small]).cpu()
+    flat = torch.cat([x.detach().reshape(-1) for x in small]).cpu()  # float64, as the durations are
     parts = flat.split([x.numel() for x in small])
     return Leaves(*(part.view(x.shape) for part, x in zip(parts, small, strict=True)))
 
@@ -58,12 +58,20 @@ def _multiprocessors(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count
 
 
-def largest(x: Tensor, lengths: Tensor) -> tuple[list[float], list[float], bool]:
-    """Return, per item, sum and maximum of a row's largest finite absolute value, and whether anything is -inf."""
-    if x.shape[-1] == 0:
-        return [0.0] * len(x), [0.0] * len(x), False
-    sums, tops, dead = bounds(x, lengths).tolist()
-    return sums, tops, any(dead)
+class Measured:
+    """How large the input is, item by item: asked for at once, waited for when it is read."""
+
+    def __init__(self, leaves: Leaves, lengths: Tensor):
+        given = (leaves.emissions.detach(), lengths), (leaves.scores.detach(), lengths + 1)
+        self.found = torch.stack([bounds(x, n) for x, n in given if x.shape[-1]])
+
+    def read(self) -> tuple[list[float], list[float], list[float], tuple[bool, bool]]:
+        """Return sums and maxima of a position's largest finite emission and the largest boundary scores, absolute,
+        and whether any of the two is -inf.
+        """
+        (sums, tops, dead), *boundary = self.found.tolist()
+        _, scores, none = boundary[0] if boundary else ([], [0.0] * len(sums), [])
+        return sums, tops, scores, (any(dead), any(none))
 
 
 def log_batch(leaves: Leaves, small: Leaves, layout: Layout, x: Sequence, warps: int) -> Batch:
@@ -71,12 +79,12 @@ def log_batch(leaves: Leaves, small: Leaves, layout: Layout, x: Sequence, warps:
     device = leaves.emissions.device
     ends = (np.maximum(given.numpy() * LOG2E, NEVER) for given in (small.begin, small.finish))
     lengths, begin, finish = packed([layout.lengths, *ends], device)
-    sums, _, no_label = largest(leaves.emissions.detach(), lengths)
-    _, scores, no_boundary = largest(leaves.scores.detach(), lengths + 1)
-    fixed.check_magnitude(x, max(sums), max(scores), int(layout.lengths.max()))
+    measured = Measured(leaves, lengths)
     model = model_of(x, None, 32 * warps, device)
+    sums, _, scores, forbidden = measured.read()
+    fixed.check_magnitude(x, max(sums), max(scores), int(layout.lengths.max()))
     emissions, evidence = leaves.emissions.detach().contiguous(), leaves.scores.detach().contiguous()
-    return Batch(model, leaves, layout, x, emissions, evidence, lengths, (begin, finish), (no_label, no_boundary))
+    return Batch(model, leaves, layout, x, emissions, evidence, lengths, (begin, finish), forbidden)
 
 
 def fixed_batch(leaves: Leaves, small: Leaves, layout: Layout, x: Sequence, warps: int) -> tuple[Batch, list[Tables]]:
@@ -85,9 +93,10 @@ def fixed_batch(leaves: Leaves, small: Leaves, layout: Layout, x: Sequence, warp
     ends = (fixed.integers(fixed.units(given.numpy())) for given in (small.begin, small.finish))
     slope = fixed.slopes(x)
     lengths, begin, finish, slopes = packed([layout.lengths, *ends, slope], device)
-    sums, tops, no_label = largest(leaves.emissions.detach(), lengths)
-    _, scores, no_boundary = largest(leaves.scores.detach(), lengths + 1)
+    measured = Measured(leaves, lengths)
     xq, tables = fixed.quantised(x)
+    model = model_of(xq, tables, 32 * warps, device)
+    sums, tops, scores, forbidden = measured.read()
     every = [tables] * len(sums)
     if (x.left, x.right) == ("censored", "censored"):
         every = [fixed.quantised(x._replace(emissions=np.empty((int(n), 0))))[1] for n in layout.lengths]
@@ -97,10 +106,7 @@ def fixed_batch(leaves: Leaves, small: Leaves, layout: Layout, x: Sequence, warp
     emissions = quantised_emissions(leaves.emissions.detach(), slopes, layout.origin, lengths, highest)
     units = (leaves.scores.detach().double() / fixed.UNIT).round()
     quantised = torch.where(units > fixed.FLOOR, units, fixed.NEVER).long()
-    model = model_of(xq, tables, 32 * warps, device)
-    return Batch(
-        model, leaves, layout, xq, emissions, quantised, lengths, (begin, finish), (no_label, no_boundary)
-    ), every
+    return Batch(model, leaves, layout, xq, emissions, quantised, lengths, (begin, finish), forbidden), every
 
 
 def infeasible(leaves: Leaves, layout: Layout, item: int) -> InfeasibleError:

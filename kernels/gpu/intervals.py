@@ -8,13 +8,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-import triton
 from torch import Tensor
 
 from ..cpu.laws import UNRESOLVED
 from .laws import folds_kernel, near_kernel, rest_kernel, tail_kernel
 from .model import Model, Sizes
-from .pieces import Table
+from .pieces import Table, cdiv, power_of_2
 from .sides import Sides
 from .tiles import FLOOR, NEVER
 
@@ -57,7 +56,7 @@ class Intervals(NamedTuple):
 
 def window(s: Sizes) -> int:
     """Return the width of the window that is looked at first: all explicit durations, and folded rows."""
-    return triton.cdiv(s.longest + s.folds, NEAR) * NEAR
+    return cdiv(s.longest + s.folds, NEAR) * NEAR
 
 
 def intervals(model: Model, members: Tensor, x: Middles, v: Window, level: float, forbidden: bool) -> Intervals:
@@ -95,7 +94,7 @@ class _Laws:
         n, self.most = len(x.places), members.shape[1]
         self.width = window(model.sizes)
         self.shape = {"C": model.sizes.labels, "A": s.left.shape[2], "FORBIDDEN": forbidden}
-        self.folds = triton.next_power_of_2(max(1, model.sizes.folds))
+        self.folds = power_of_2(max(1, model.sizes.folds))
         self.by_label, self.tops = model.law.T.contiguous(), model.law.amax(0)
         self.wide: dict[str, Any] = {"dtype": torch.float64, "device": device}
         self.longest = x.longest.repeat_interleave(2, 0)  # (2m, M)
@@ -170,7 +169,7 @@ class _Laws:
             *given, s.V, s.Q, s.V_left, s.Q_right, s.low, rest, *sizes, P=self.folds, **self.shape
         )
         masses = torch.empty(n, width, **self.wide)
-        tail_kernel[(n, triton.cdiv(width, BLOCK))](
+        tail_kernel[(n, cdiv(width, BLOCK))](
             *given, s.g, s.G, s.left, s.right, s.low, self.near, masses, *sizes, self.width,
             P=self.folds, BLOCK=BLOCK, **self.shape,
         )  # fmt: skip

@@ -6,6 +6,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .model import Model
+from .pieces import cdiv
 from .states import States
 from .tiles import DARK, FLOOR, LOG2E, NEVER
 
@@ -56,7 +57,7 @@ def meet(model: Model, open_: Tensor) -> Tensor:
     by_label = open_.transpose(1, 2).contiguous()
     out = torch.full_like(by_label, NEVER)
     near, beyond = 64, 32
-    meet_kernel[(n, C, triton.cdiv(ages, near))](
+    meet_kernel[(n, C, cdiv(ages, near))](
         by_label, model.law_rows, model.longest, model.period, out, ages, model.law_rows.shape[1],
         C=C, NEAR=near, BEYOND=beyond,
     )  # fmt: skip
@@ -76,21 +77,17 @@ def begin(model: Model, way: int, alpha: Tensor, phase: Tensor, scores: Tensor) 
 
 
 def log_sum(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:
-    """Return the log2 of summed powers of 2, NEVER where nothing is alive."""
+    """Return the log2 of summed powers of 2, at or below FLOOR where nothing is alive."""
     top = x.amax(dim, keepdim=True)
-    total = (x - top).exp2().sum(dim)
-    top = top.squeeze(dim)
-    return torch.where(top > FLOOR, top + total.log2(), NEVER)
-
-
-def joined(x: Tensor, y: Tensor) -> Tensor:
-    """Return sums of scores, NEVER where either is forbidden."""
-    return torch.where((x > FLOOR) & (y > FLOOR), x + y, NEVER)
+    return (x - top).exp2().sum(dim).log2() + top.squeeze(dim)
 
 
 def entries(h: Tensor, open_: Tensor, alpha: Tensor, ahead: Tensor) -> Tensor:
-    """Return (n, 1 + A, C) all that goes through a boundary: what begins there, then what is open across it."""
-    return torch.cat([joined(h, alpha)[:, None], joined(open_, ahead)], 1)
+    """Return (n, 1 + A, C) all that goes through a boundary: what begins there, then what is open across it.
+
+    Sums of which either part is forbidden lie below FLOOR.
+    """
+    return torch.cat([(h + alpha)[:, None], open_ + ahead], 1)
 
 
 def total_variation(there: Tensor, here: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,5 @@
 """What the kernels read besides the input: the duration law cut into windows, items and lists of allowed changes."""
 
-import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,7 +11,6 @@ from torch import Tensor
 from .. import fixed
 from ..edges import Tables, continued
 from ..resolve import Sequence
-from .pieces import sent
 from .tiles import DARK, DEEP, FULL, LOG2E, NEVER, QUAD, TILE, WINDOW, span_of
 
 ALIGN = 256  # bytes
@@ -78,9 +76,7 @@ def model_of(x: Sequence, tables: Tables | None, threads: int, device: torch.dev
     first = dealt[1]
     # all items take as many steps as the longest: what lies beyond a shorter one is read, and not looked at
     steps = max(reach, int(first.max(initial=0)) + share - 1)
-    d = np.arange(steps + 1)
-    lengths = np.clip(TILE * d[:, None] + 1 + np.arange(WINDOW) - (TILE - 1), 0, len(law) - 1)  # (steps + 1, WINDOW)
-    window = law[lengths]
+    window = law[window_lengths(steps, len(law) - 1)]
     window[:, -1] = -np.inf  # no pair has it
     top = window.max(1)
     relative = window - np.where(top > -np.inf, top, 0)[:, None]
@@ -117,19 +113,40 @@ def model_of(x: Sequence, tables: Tables | None, threads: int, device: torch.dev
     return Model._make([sizes, Items(share, *given[:4]), *given[4:], forward, integer])
 
 
+@lru_cache(64)
+def window_lengths(steps: int, longest: int) -> NDArray:
+    """Return (steps + 1, WINDOW) durations around 16 d + 1."""
+    return np.clip(TILE * np.arange(steps + 1)[:, None] + 1 + np.arange(WINDOW) - (TILE - 1), 0, longest)
+
+
 def packed(arrays: list[NDArray], device: torch.device) -> list[Tensor]:
     """Return arrays as tensors on a device, sent in one piece: each copy of its own takes longer than all of them."""
-    sizes = [-(-a.nbytes // ALIGN) * ALIGN for a in arrays]
-    buffer = np.empty(sum(sizes), np.uint8)
-    starts = np.cumsum([0, *sizes]).tolist()
-    for a, start in zip(arrays, starts, strict=False):
-        buffer[start : start + a.nbytes] = np.ascontiguousarray(a).reshape(-1).view(np.uint8)
-    there = sent(buffer, device)
-    typed = {a.dtype: there.view(torch.from_numpy(a[:0]).dtype) for a in {a.dtype: a for a in arrays}.values()}
-    out = []
-    for a, start in zip(arrays, starts, strict=False):
-        strides = [math.prod(a.shape[i + 1 :]) for i in range(a.ndim)]
-        out.append(typed[a.dtype].as_strided(a.shape, strides, start // a.itemsize))
+    places = _places(tuple((a.shape, a.dtype) for a in arrays))
+    parts = (a.tobytes().ljust(place.size, b"\0") for a, place in zip(arrays, places, strict=True))
+    there = torch.frombuffer(bytearray().join(parts), dtype=torch.uint8).to(device, non_blocking=True)
+    typed = {kind: there.view(kind) for kind in {place.kind for place in places}}
+    return [typed[p.kind].as_strided(p.shape, p.strides, p.start) for p in places]
+
+
+class Place(NamedTuple):
+    """Where an array lies in a packed buffer."""
+
+    size: int  # bytes, up to the next one
+    kind: torch.dtype
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    start: int  # in elements
+
+
+@lru_cache(256)  # shapes are the same at every step of a training run
+def _places(arrays: tuple[tuple[tuple[int, ...], np.dtype], ...]) -> list[Place]:
+    out, start = [], 0
+    for shape, dtype in arrays:
+        a = np.empty(shape, dtype)
+        strides = tuple(n // a.itemsize for n in a.strides)
+        size = -(-a.nbytes // ALIGN) * ALIGN
+        out.append(Place(size, torch.from_numpy(a).dtype, shape, strides, start // a.itemsize))
+        start += size
     return out
 
 

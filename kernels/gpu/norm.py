@@ -5,6 +5,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .pieces import cdiv, power_of_2
+
 ROWS = 8  # of a program
 
 
@@ -26,7 +28,5 @@ def channel_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float, dtype: tor
     out = torch.empty_like(x, dtype=dtype)
     C = x.shape[-1]
     rows = x.numel() // C
-    norm_kernel[(triton.cdiv(rows, ROWS),)](
-        x, weight, bias, out, rows, eps, C=C, CP=triton.next_power_of_2(C), ROWS=ROWS, num_warps=4
-    )
+    norm_kernel[(cdiv(rows, ROWS),)](x, weight, bias, out, rows, eps, C=C, CP=power_of_2(C), ROWS=ROWS, num_warps=4)
     return out

@@ -14,20 +14,27 @@ def sent(x: NDArray, device: torch.device | str) -> Tensor:
     return torch.from_numpy(x).to(device, non_blocking=True)
 
 
+def cdiv(a: int, b: int) -> int:
+    """Return a / b, rounded up; Triton's own takes microseconds."""
+    return -(-a // b)
+
+
+def power_of_2(n: int) -> int:
+    """Return the smallest power of 2 that is no smaller than n."""
+    return 1 << (n - 1).bit_length()
+
+
 class Table(NamedTuple):
     """Chunks: (n, 4) item, first and last boundary, and the row of the first; the kernels and the host both read it."""
 
     host: NDArray
     there: Tensor
-
-    def longest(self) -> int:
-        """Return the number of positions of the longest chunk."""
-        return int((self.host[:, 2] - self.host[:, 1]).max())
+    longest: int  # positions of the longest chunk
 
 
 def table_of(rows: NDArray, device: torch.device | str) -> Table:
     """Return the table of chunks for a device."""
-    return Table(rows, sent(rows, device))
+    return Table(rows, sent(rows, device), int((rows[:, 2] - rows[:, 1]).max()))
 
 
 @triton.jit

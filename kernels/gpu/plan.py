@@ -1,5 +1,6 @@
 """Sizes and free memory in, schedule out: how a batch is cut in time and dealt out to a GPU. Pure."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 WARPS = {1: 16, 2: 8, 4: 8}  # a multiprocessor holds, by warps of a program: a lone warp is held to 128 registers
@@ -40,6 +41,7 @@ def run_bytes(C: int, K: int, folds: int) -> int:
     return 12 * C * (K + 48) + 16 * folds * C + 8 * 16 * (C + 64) + MOVES * state_bytes(C, K, folds)
 
 
+@lru_cache(64)  # a training run asks for the same one at every step
 def plan(
     lengths: tuple[int, ...],
     C: int,

@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .pieces import Table, chunk_at, normaliser
+from .pieces import Table, cdiv, chunk_at, normaliser, power_of_2
 from .tiles import NEVER
 
 _NEVER = tl.constexpr(float(NEVER))
@@ -105,7 +105,7 @@ def rows(
     emissions: Tensor | None = None,
     tiles: int = TILES,
 ) -> Tensor | None:
-    """Fill the given outputs and return each chunk's largest closing error (None without `open_right`).
+    """Fill the given outputs and return (n_chunks, C) errors with which positions close (None without `open_right`).
 
     `start`, `end` (B, T + 1, C) and `position` (B, T, C) are float32 or float64; what no chunk covers stays as it is,
     `start` at a chunk's last and `end` at its first boundary too. `shares` [n_chunks, C]: posteriors of a chunk's
@@ -113,10 +113,10 @@ def rows(
     forbidden positions are exactly 0.
     """
     C = h.shape[1]
-    block_c = min(64, triton.next_power_of_2(C))
+    block_c = min(64, power_of_2(C))
     block_t = TILE // block_c
-    n, pieces = len(chunks.host), chunks.longest() // (tiles * block_t) + 1
-    grid = (n, pieces, triton.cdiv(C, block_c))
+    n, pieces = len(chunks.host), chunks.longest // (tiles * block_t) + 1
+    grid = (n, pieces, cdiv(C, block_c))
     sums = torch.zeros(n, pieces, C, dtype=torch.float64, device=h.device)
     shape = {"C": C, "BLOCK_T": block_t, "BLOCK_C": block_c, "TILES": tiles}
     boundaries_kernel[grid](
@@ -132,4 +132,4 @@ def rows(
         position, chunks.there, running[:, :-1].contiguous(), error, position if emissions is None else emissions,
         pieces, **shape, FORBIDDEN=emissions is not None,
     )  # fmt: skip
-    return None if open_right is None else error.abs().amax(1)
+    return None if open_right is None else error

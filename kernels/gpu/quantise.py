@@ -10,6 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .. import fixed
+from .pieces import cdiv, power_of_2
 
 NARROW = 16_000.0  # nats: what surely fits into int32 units, with room for the carry
 SPAN = 16  # tiles that a program looks at
@@ -65,9 +66,9 @@ def quantised_emissions(emissions: Tensor, slope: Tensor, origin: int, lengths: 
     B, T, C = emissions.shape
     dtype = torch.int32 if highest < NARROW else torch.int64
     out = torch.empty((B, T, C), dtype=dtype, device=emissions.device)
-    BLOCK_C = min(32, triton.next_power_of_2(C))
-    blocks = triton.cdiv(origin % fixed.GRID + T, fixed.GRID)
-    emissions_quantise_kernel[(B * blocks, triton.cdiv(C, BLOCK_C))](
+    BLOCK_C = min(32, power_of_2(C))
+    blocks = cdiv(origin % fixed.GRID + T, fixed.GRID)
+    emissions_quantise_kernel[(B * blocks, cdiv(C, BLOCK_C))](
         emissions, slope.to(emissions.device, torch.float64), lengths.to(emissions.device, torch.int64), out,
         origin % fixed.GRID, T, C, blocks, *emissions.stride(),
         GRID=fixed.GRID, FINE=fixed.FINE, FORBIDDEN=torch.iinfo(dtype).min, BLOCK_T=TILE // BLOCK_C, BLOCK_C=BLOCK_C,
@@ -109,14 +110,14 @@ def bounds_kernel(
 def bounds(rows: Tensor, lengths: Tensor) -> Tensor:
     """Return (3, B) float64: sum and maximum of a row's largest finite absolute value, and 1 where any is -inf."""
     B, T, C = rows.shape
-    if C == 0:
-        return torch.zeros(3, B, dtype=torch.float64, device=rows.device)
-    block_c = triton.next_power_of_2(C)
+    block_c = power_of_2(C)
     block_t = max(1, 1024 // block_c)
-    blocks = triton.cdiv(T, block_t * SPAN)
+    blocks = cdiv(T, block_t * SPAN)
     found = torch.empty(3, B, blocks, dtype=torch.float64, device=rows.device)
     bounds_kernel[(B * blocks,)](  # the other axes of a grid end at 65,535
-        rows.contiguous(), lengths.to(rows.device), *found, T, blocks,
+        rows.contiguous(), lengths.to(rows.device), found[0], found[1], found[2], T, blocks,
         C=C, BLOCK_T=block_t, BLOCK_C=block_c, TILES=SPAN,
     )  # fmt: skip
+    if blocks == 1:
+        return found[:, :, 0]
     return torch.stack([found[0].sum(1), found[1].amax(1), found[2].amax(1)])

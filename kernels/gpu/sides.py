@@ -16,7 +16,7 @@ import triton.language as tl
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .pieces import Table, chunk_at, normaliser, sent
+from .pieces import Table, cdiv, chunk_at, normaliser, power_of_2, sent
 from .tiles import FLOOR, LOG2E, NEVER
 
 _LOG2E, _NEVER = tl.constexpr(LOG2E), tl.constexpr(float(NEVER))
@@ -165,8 +165,8 @@ def sides(
     chunks: Table,
     ZL: Tensor,
     ZR: Tensor,
-    open_left: Tensor,
-    open_right: Tensor,
+    open_: tuple[Tensor, Tensor] | None,
+    ages: int,
     tailed: Tensor,
     folds: int,
     tail: Tensor,
@@ -176,31 +176,33 @@ def sides(
 ) -> Sides:
     """Return both sides of all boundaries of some chunks.
 
-    `emissions` (B, T, C) in nats; `forbidden`: whether any of them is -inf. `open_left`, `open_right`
-    [n_chunks, A, C], A = K + `folds`, the longest period: what is open at a chunk's first boundary by age, and what may
-    end behind its last one, ages beyond a label's longest standing for all older ones of their residue. `tail` (C,) in
-    log2.
+    `emissions` (B, T, C) in nats; `forbidden`: whether any of them is -inf. `open_` [n_chunks, `ages`, C] each, K and
+    `folds`, the longest period: what is open at a chunk's first boundary by age, and what may end behind its last one,
+    ages beyond a label's longest standing for all older ones of their residue; None: nothing is. `tail` (C,) in log2.
     """
     rows, C = h.shape
-    A = open_left.shape[1]
     n, there = len(chunks.host), chunks.there
     wide: dict[str, Any] = {"dtype": torch.float64, "device": h.device}
     g, G = torch.empty(C, rows, **wide), torch.empty(C, rows, **wide)
     low = torch.empty((C, rows) if forbidden else (1,), dtype=torch.int32, device=h.device)
     total = torch.empty(n, C, **wide)
-    block_c = min(16, triton.next_power_of_2(C))
-    relative_kernel[(n, triton.cdiv(C, block_c))](
+    block_c = min(16, power_of_2(C))
+    relative_kernel[(n, cdiv(C, block_c))](
         h, beta, emissions, there, ZL, ZR, g, G, low, total, rows,
         C=C, BLOCK_T=1024 // block_c, BLOCK_C=block_c, FORBIDDEN=forbidden,
     )  # fmt: skip
-    left, right = (x.transpose(1, 2).contiguous() for x in (open_left, open_right))
-    right = torch.where(right > FLOOR, right + (total - ZR[:, None])[..., None], NEVER)
+    if open_ is None:
+        left = right = torch.full((n, C, ages), NEVER, **wide)
+        open_ = (left, left)  # whichever axis is which
+    else:
+        left, right = (x.transpose(1, 2).contiguous() for x in open_)
+        right = torch.where(right > FLOOR, right + (total - ZR[:, None])[..., None], NEVER)
     V, Q, V_left, Q_right = g, G, left, right
     if len(tailed):
         V, Q = torch.empty_like(g), torch.empty_like(G)
-        V_left, Q_right = torch.empty(n, C, A, **wide), torch.empty(n, C, A, **wide)
+        V_left, Q_right = torch.empty_like(left), torch.empty_like(left)
         tails_kernel[(n, len(tailed), folds)](
-            g, G, low, total, open_left, open_right, tail, tailed, there, ZL, ZR, V, V_left, Q, Q_right, rows,
-            C=C, A=A, BLOCK=scan, FORBIDDEN=forbidden,
+            g, G, low, total, *open_, tail, tailed, there, ZL, ZR, V, V_left, Q, Q_right, rows,
+            C=C, A=ages, BLOCK=scan, FORBIDDEN=forbidden,
         )  # fmt: skip
     return Sides(g, G, left, right, V, Q, V_left, Q_right, low, total)

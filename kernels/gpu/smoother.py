@@ -23,7 +23,7 @@ from .advance import Rows
 from .calls import Scores, Survey
 from .chunks import Chunks
 from .inputs import bare, infeasible, law_and_grammar, log_batch, plan_for
-from .meeting import joined, log_sum
+from .meeting import log_sum
 from .pieces import Table, sent, table_of
 from .states import States
 from .tiles import FLOOR, LOG2E, NEVER
@@ -62,7 +62,7 @@ class Sums(NamedTuple):
     transitions: Tensor | None = None  # (B, P, C, C) expected changes of label
     durations: Tensor | None = None  # (B, K + 1, C)
     tail_steps: Tensor | None = None  # (B, C)
-    closing: Tensor | None = None  # (chunks,) errors with which positions close
+    closing: Tensor | None = None  # (chunks, C) errors with which positions close
 
     def plus(self, item: int | None, items: int, more: "Sums") -> "Sums":
         """Return these sums and those of one item, or of all (None) where there are none yet."""
@@ -106,11 +106,13 @@ class Smoother:
     def _anchor(self) -> None:
         """Work out the normaliser of every chunk at both its ends, the labels' shares there, and the partitions."""
         c, device = self.chunks, self.batch.device
+        self.finished = None
         if c.closed:
-            through = joined(c.starts.entry, c.ends.alpha.roll(c.count, 0))[:, None]
-            z = log_sum(through, (1, 2))
-            self.left, self.right = z[: c.count], z[c.count :]
-            self.shares = (through[: c.count, 0] - self.left[:, None]).exp2()
+            through = c.starts.entry + c.ends.alpha.roll(c.count, 0)
+            z = log_sum(through, 1)
+            share = (through - z[:, None]).exp2()
+            self.left, self.right = z.split(c.count)
+            self.shares, self.finished = share.split(c.count)
             self.open_right = torch.zeros_like(self.shares)
             self.normaliser = self.right
             return
@@ -141,8 +143,10 @@ class Smoother:
 
     def finishing(self) -> Tensor:
         """Return (B, C) posteriors of the labels that close items at exact ends."""
+        if self.finished is not None:
+            return self.finished
         c, last = self.chunks, self.chunks.at_ends(1)
-        x = joined(c.ends.alpha[: c.count][last], c.starts.entry[c.count :][last])
+        x = c.ends.alpha[: c.count][last] + c.starts.entry[c.count :][last]
         return (x - log_sum(x, 1)[:, None]).exp2()
 
     def outputs(self, wanted: dict[str, bool], dtype: torch.dtype) -> Outputs:
@@ -158,7 +162,7 @@ class Smoother:
         """Yield all chunks with their scores: at once where they were kept, else computed again, some at a time."""
         c, batch = self.chunks, self.batch
         if c.rows is not None:
-            yield Group(slice(0, c.count), c.rows, c.table(), batch.emissions, batch.scores, outputs, None)
+            yield Group(slice(0, c.count), c.rows, c.table, batch.emissions, batch.scores, outputs, None)
             return
         at_once = -(-c.count // self.plan.waves)
         for item in range(len(batch.lengths)):
@@ -178,14 +182,13 @@ class Smoother:
     def survey(self, asked: Asked) -> Survey:
         """Return a survey of given segments."""
         c, lengths = self.chunks, self.batch.lengths
-        table = np.stack([c.item, c.left, c.right, c.boundary_row + c.left], 1)
         edges = [edge_tables(law_and_grammar(self.small, self.layout, i, length)) for i, length in enumerate(lengths)]
-        return Survey(asked, self.batch.model, table, lengths, edges, self.constants[0], self.batch.forbidden)
+        return Survey(asked, self.batch.model, c.table.host, lengths, edges, self.constants[0], self.batch.forbidden)
 
     def combine(self, outputs: Outputs, changes: bool, durations: bool, calls: Survey | None = None) -> Sums:
         """Fill the outputs, tell about calls, and return what is summed over all positions."""
         c, batch, x, m = self.chunks, self.batch, self.batch.x, self.batch.model
-        B, C = len(batch.lengths), len(x.longest)
+        B = len(batch.lengths)
         sums = Sums()
         if changes or outputs.kinds is not None:
             arcs = changes_.arcs(*m.arcs, batch.scores.shape[-1], batch.device)
@@ -211,16 +214,13 @@ class Smoother:
                     forward.alpha, backward.alpha, group.chunks, *z, c.starts.alpha[at], group.scores, arcs,
                     batch.layout.origin, kinds=out.kinds, transitions=changes,
                 )  # fmt: skip
-            if durations or calls is not None:
-                opened = c.starts.open
-                if c.closed:
-                    opened = opened.new_full((len(opened), m.sizes.longest + m.sizes.folds, C), NEVER)
-                open_ = opened[at], opened[c.count + at.start : c.count + at.stop]
+            opened = c.starts.open
+            open_ = None if c.closed else (opened[at], opened[c.count + at.start : c.count + at.stop])
             if calls is not None and position is not None:
-                calls.add(at, Scores(group.chunks, *rows, *z, *open_, group.emissions, position))
+                calls.add(at, Scores(group.chunks, *rows, *z, open_, group.emissions, position))
             if durations:
                 counts, steps = durations_.durations(
-                    forward.h, backward.h, group.emissions, group.chunks, *z, *open_, lists, m.law, m.tail,
+                    forward.h, backward.h, group.emissions, group.chunks, *z, open_, lists, m.law, m.tail,
                     forbidden=batch.forbidden,
                 )  # fmt: skip
             sums = sums.plus(group.item, B, Sums(transitions, counts, steps, closing))
@@ -230,8 +230,9 @@ class Smoother:
         """Return sums with rows for durations beyond every label's longest, and what censored ends hide."""
         assert sums.durations is not None
         assert sums.tail_steps is not None
-        missing = len(self.batch.x.durations) - sums.durations.shape[1]
-        counts, steps = torch.nn.functional.pad(sums.durations, (0, 0, 0, missing)), sums.tail_steps
+        counts, steps = sums.durations, sums.tail_steps
+        if missing := len(self.batch.x.durations) - counts.shape[1]:
+            counts = torch.nn.functional.pad(counts, (0, 0, 0, missing))
         if "censored" in (self.batch.x.left, self.batch.x.right):
             self.check()
         for way, edge in enumerate((self.batch.x.left, self.batch.x.right)):
@@ -268,7 +269,7 @@ class Smoother:
 
     def report(self, closing: Tensor | None) -> Report:
         s = self.chunks.settled
-        error = 0.0 if closing is None else float(closing.max())
+        error = 0.0 if closing is None else float(closing.abs().max())
         return Report(self.chunks.count, s.rounds, s.repaired, s.gap, s.certificate, error)
 
 

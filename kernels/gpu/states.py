@@ -87,9 +87,10 @@ def _ages(model: Model) -> tuple[Tensor, Tensor, Tensor]:
 def load(model: Model, pool: Pool, states: States) -> None:
     """Put states into a new pool, as runs that begin with boundary 0."""
     s = model.sizes
-    pool.alpha[:], pool.entry[:], pool.first[:] = states.alpha, states.entry, states.first
-    if states.open.shape[1] == 0:
+    pool.entry[:] = states.entry
+    if states.open.shape[1] == 0:  # nothing but how segments may start
         return
+    pool.alpha[:], pool.first[:] = states.alpha, states.first
     n, rows = len(states.alpha), s.blocks * TILE
     _, inside, _ = _ages(model)
     pool.ring[:, rows - s.longest :] = torch.where(inside, states.open, NEVER)[:, : s.longest].flip(1)

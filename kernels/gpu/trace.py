@@ -18,7 +18,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .. import fixed
-from .pieces import Table, sent
+from .pieces import Table, power_of_2, sent
 
 LOST = -1
 BLOCK = 128  # positions searched at once: four a lane
@@ -285,12 +285,10 @@ def trace(model: TraceModel, rows: Rows, closing: Tensor, origin: int, lookahead
         "RIGHT": model.leave is not None,
         "FORBIDDEN": torch.iinfo(rows.emissions.dtype).min,
         "BLOCK": BLOCK,
-        "BLOCK_D": triton.next_power_of_2(D),
+        "BLOCK_D": power_of_2(D),
         "num_warps": 1,
     }
-    path_guess_kernel[(n,)](
-        *inputs, closing, arrived, passed_on, *sizes, lookahead, BLOCK_C=triton.next_power_of_2(C), **meta
-    )
+    path_guess_kernel[(n,)](*inputs, closing, arrived, passed_on, *sizes, lookahead, BLOCK_C=power_of_2(C), **meta)
     parts = torch.from_numpy(rows.chunks.host)
     rounds, positions = 0, 0
     while len(wrong := wrong_seams(arrived, passed_on, rows.chunks)):

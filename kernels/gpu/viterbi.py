@@ -11,7 +11,6 @@ from ..resolve import Layout, Leaves
 from ..results import Report, Segments
 from .chunks import Batch, Chunks
 from .inputs import bare, fixed_batch, infeasible, law_and_grammar, plan_for
-from .meeting import joined
 from .pieces import sent
 from .tiles import FLOOR, NEVER
 from .trace import Rows, TraceModel, trace
@@ -32,7 +31,7 @@ def best(leaves: Leaves, layout: Layout, options: Options, memory: int | None) -
     rows = chunks.rows[0]
     found = trace(
         model,
-        Rows(rows.alpha, rows.h, batch.emissions, batch.scores.flatten(0, 1), chunks.table(), constants),
+        Rows(rows.alpha, rows.h, batch.emissions, batch.scores.flatten(0, 1), chunks.table, constants),
         closing,
         layout.origin,
     )
@@ -69,12 +68,12 @@ def close(chunks: Chunks, constants: Tensor, model: TraceModel) -> tuple[Tensor,
     last = chunks.at_ends(1)
     ends, shift = chunks.ends.at(last), constants[last]
     if batch.x.right == "exact":
-        best, label = joined(ends.alpha, batch.ends[1]).max(1)  # the first of equals
+        best, label = (ends.alpha + batch.ends[1]).max(1)  # the first of equals
         target = ends.alpha.gather(1, label[:, None])[:, 0] + shift
         way = torch.zeros_like(label)
     else:
         assert model.leave is not None
-        offers = joined(ends.open, by_age(model.leave, batch)).amax(1)
+        offers = (ends.open + by_age(model.leave, batch)).amax(1)
         if model.both is not None:
             offers = torch.maximum(offers, spanning(batch, model.both) - shift[:, None])
         best, label = offers.max(1)
