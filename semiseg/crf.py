@@ -15,7 +15,7 @@ from .constraints import Constraints, constrained
 from .counting import begun
 from .durations import Given, Law, family, tabulate
 from .errors import SemisegError
-from .hidden_states import checked, inside
+from .hidden_states import check_finite, checked, inside
 from .kernels import Boundary, Calls, Potentials, Segments, entropy, log_partition, marginals, viterbi
 from .kernels.devices import moved
 from .kernels.errors import InfeasibleError
@@ -222,7 +222,8 @@ class SemiCRF(nn.Module):
 
         `origin` is the position of the first state, where a grammar has a period.
         """
-        lengths = checked(hidden, lengths, len(self.names) if self.hidden is None else self.hidden, self.hidden is None)
+        lengths = checked(hidden, lengths, len(self.names) if self.hidden is None else self.hidden)
+        check_finite(hidden.detach(), lengths, forbidding=self.hidden is None)
         with torch.autocast(hidden.device.type, enabled=False):
             emissions, *evidence = self._seen(hidden, lengths)
             if self.centring is not None:
@@ -359,7 +360,7 @@ class SemiCRF(nn.Module):
 
         `constraints`: of all items, or a list with one an item; posteriors are those given that they hold.
         """
-        p, label, _ = self._kept(self.potentials(hidden, lengths, origin=origin), constraints)
+        p, label = self._kept(self.potentials(hidden, lengths, origin=origin), constraints)
         try:
             best = viterbi(p)
         except InfeasibleError as error:
@@ -383,7 +384,7 @@ class SemiCRF(nn.Module):
 
         `constraints` as in `decode`.
         """
-        p, label, _ = self._kept(self.potentials(hidden, lengths, origin=origin), constraints)
+        p, label = self._kept(self.potentials(hidden, lengths, origin=origin), constraints)
         try:
             found = marginals(p)
         except InfeasibleError as error:

@@ -128,7 +128,7 @@ class LinearChain:
         B, N, C = log_potentials.shape[0], log_potentials.shape[1] + 1, log_potentials.shape[2]
         self.log_potentials = log_potentials
         blank = log_potentials.new_zeros(B, N, C)
-        self.lengths = checked(blank, lengths, C, forbidding=True).cpu()
+        self.lengths = checked(blank, lengths, C).cpu()
         changes = pad(log_potentials.transpose(2, 3).flatten(2), (0, 0, 1, 1))
         behind = torch.arange(N + 1) >= self.lengths[:, None]  # nothing changes at the end and beyond
         scores = changes.masked_fill(behind.to(changes.device)[..., None], 0.0)

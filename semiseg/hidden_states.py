@@ -6,11 +6,8 @@ from torch import Tensor
 from .errors import SemisegError
 
 
-def checked(hidden: Tensor, lengths: Tensor | None, width: int, forbidding: bool) -> Tensor:
-    """Return (B,) lengths; raise where they or the states (B, T, width) cannot be used.
-
-    `forbidding`: states are scores, and may be -inf.
-    """
+def checked(hidden: Tensor, lengths: Tensor | None, width: int) -> Tensor:
+    """Return (B,) lengths; raise where they or the shape of the states (B, T, width) cannot be used."""
     if not isinstance(hidden, Tensor):
         raise SemisegError(f"hidden: expected a tensor (B, T, {width}), got {type(hidden).__name__}")
     if hidden.ndim != 3 or hidden.shape[-1] != width or 0 in hidden.shape:
@@ -28,14 +25,13 @@ def checked(hidden: Tensor, lengths: Tensor | None, width: int, forbidding: bool
     if bool(bad.any()):
         item = int(bad.int().argmax())
         raise SemisegError(f"lengths: expected 1..{T}, got {int(lengths[item])} for item {item}")
-    check_finite(hidden.detach(), lengths, forbidding)
     return lengths
 
 
 def check_finite(hidden: Tensor, lengths: Tensor, forbidding: bool) -> None:
-    """Raise at the first state that is no number."""
-    low, high = hidden.aminmax()  # NaN where there is any
-    if bool((high < torch.inf) & (forbidding | (low > -torch.inf))):
+    """Raise at the first state that is no number; `forbidding`: states are scores, and may be -inf."""
+    low, high = torch.stack(hidden.aminmax()).tolist()  # NaN where there is any
+    if high < torch.inf and (forbidding or low > -torch.inf):
         return
     bad = ~hidden.isfinite()
     if forbidding:

@@ -5,10 +5,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from .chain_score import chain_score
 from .errors import SemisegError
 from .hidden_states import checked
-from .kernels import Potentials, Segments, log_partition, viterbi
-from .path_score import chain_score
+from .kernels import Potentials, log_partition, viterbi
 
 REDUCTIONS = ("none", "sum", "mean", "token_mean")
 
@@ -56,19 +56,20 @@ class CRF(nn.Module):
         if tags.shape != p.emissions.shape[:2] or tags.is_floating_point():
             wanted = tuple(p.emissions.shape[:2]) if self.batch_first else tuple(p.emissions.shape[1::-1])
             raise SemisegError(f"tags: expected integers {wanted}, got {tuple(tags.shape)} {tags.dtype}")
-        lengths = p.lengths.to(tags.device)
-        item, at = (torch.arange(tags.shape[1], device=tags.device) < lengths[:, None]).nonzero(as_tuple=True)
-        tag = tags[item, at].long()
-        bad = (tag < 0) | (tag >= self.num_tags)
-        if bool(bad.any()):
-            i = int(bad.int().argmax())
-            where = f"item {int(item[i])}, position {int(at[i])}"
-            raise SemisegError(f"tags: expected 0..{self.num_tags - 1}, got {int(tag[i])} at {where}")
-        each = chain_score(p, Segments(item, at, at + 1, tag)) - log_partition(p)
+        tags, inside = tags.to(emissions.device).long(), None
+        if mask is not None:
+            inside = torch.arange(tags.shape[1], device=tags.device) < p.lengths.to(tags.device)[:, None]
+            tags = tags.masked_fill(~inside, 0)
+        low, high = torch.stack(tags.aminmax()).tolist()
+        if low < 0 or high >= self.num_tags:
+            item, at = ((tags < 0) | (tags >= self.num_tags)).nonzero()[0].tolist()
+            where = f"item {item}, position {at}"
+            raise SemisegError(f"tags: expected 0..{self.num_tags - 1}, got {int(tags[item, at])} at {where}")
+        each = chain_score(p, tags, inside) - log_partition(p)
         each = each.to(torch.promote_types(emissions.dtype, torch.float32))
         if reduction == "none":
             return each
-        count = {"sum": 1, "mean": len(each), "token_mean": int(lengths.sum())}[reduction]
+        count = {"sum": 1, "mean": len(each), "token_mean": int(p.lengths.sum())}[reduction]
         return each.sum() / count
 
     @torch.no_grad()
@@ -90,7 +91,7 @@ class CRF(nn.Module):
             lengths = mask.bool().sum(1).cpu()
             if not bool((mask.bool().cpu() == (torch.arange(mask.shape[1]) < lengths[:, None])).all()):
                 raise SemisegError("mask: expected 1 up to each sequence's end and 0 behind it")
-        lengths = checked(emissions, lengths, self.num_tags, forbidding=True)
+        lengths = checked(emissions, lengths, self.num_tags)
         return Potentials(
             emissions,
             emissions.new_zeros(2, self.num_tags),

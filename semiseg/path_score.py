@@ -69,15 +69,6 @@ def path_score(p: Potentials, path: Segments) -> Tensor:
     return _scores(p, path, path.item, len(p.emissions))
 
 
-def chain_score(p: Potentials, path: Segments) -> Tensor:
-    """Return the same where every segment is a position and lasting that long scores nothing."""
-    item, start, end, _ = path
-    first, last = start == 0, end == _lengths(p).to(end.device)[item]
-    inner = (~first).nonzero()[:, 0]
-    picks = [positions(p, path, item), *ends(p, path, item, first, last), *changes(p, path, item, inner)]
-    return Sums.apply(len(p.emissions), picks, *(pick.scores for pick in picks))
-
-
 def segment_scores(p: Potentials, path: Segments) -> Tensor:
     """Return (N,) float64: what each segment adds, with the change of labels or the end of the sequence at its start.
 

@@ -51,7 +51,7 @@ def surveyed(leaves: Leaves, layout: Layout, s: Scores, asked: Asked, together: 
     edges, lengths = [edge_tables(x) for x in items], layout.lengths.tolist()
     survey = calls.Survey(asked, model, s.chunks.host, lengths, edges, s.constants, forbidden)
     rows, position = (s.h, s.alpha, s.f, s.beta), torch.from_numpy(s.position).to(DEVICE)
-    each = lambda at: (s.Z[at], s.Z[at], s.open_left[at], s.open_right[at])  # noqa: E731
+    each = lambda at: (s.Z[at], s.Z[at], (s.open_left[at], s.open_right[at]))  # noqa: E731
     if together is None:
         whole = slice(0, len(s.chunks.host))
         survey.add(whole, calls.Scores(s.chunks, *rows, *each(whole), s.emissions, position))
