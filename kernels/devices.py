@@ -108,8 +108,8 @@ class Cost(NamedTuple):
 
 ALONE = 10_000
 # on one H200 and on one thread of its host (tests/bench/gpu_small.py); a GPU goes position by position, however few
-THERE = {True: Cost(3.4, position=0.9e-3), False: Cost(2.8, position=1e-3)}
-HERE = {True: Cost(1.2, label=5e-5, pair=0.7e-6), False: Cost(3.0, label=3e-4, pair=2e-6)}
+THERE = {True: Cost(3.4, position=0.9e-3), False: Cost(3.7, position=1e-3)}
+HERE = {True: Cost(1.2, label=5e-5, pair=0.7e-6), False: Cost(2.6, label=2.8e-4, pair=1.6e-6)}
 
 
 def quicker_here(operation: str, p: Potentials) -> bool:

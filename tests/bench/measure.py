@@ -1,5 +1,6 @@
 """Time and memory of what is measured, and the machine it was measured on."""
 
+import gc
 import json
 import os
 import platform
@@ -41,6 +42,7 @@ def interleave(work: list[Callable[[], Any]], repeats: int, warm: bool = True) -
     seconds: list[list[float]] = [[] for _ in work]
     for _ in range(repeats):
         for i, run in enumerate(work):
+            gc.collect()  # or one would pay for what another left behind
             begun = time.perf_counter()
             run()
             seconds[i].append(time.perf_counter() - begun)
