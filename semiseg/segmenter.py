@@ -97,9 +97,10 @@ class Segmenter(NamedTuple):
 
     def believed(self, label: int, sure: Certainty) -> Certainty | None:
         """Return what is known about a segment with the posteriors of its ends calibrated; None: it is not called."""
-        if sure.label < self.least.get(self.labels[label], 0.0):
+        name = self.net.config.names[label]  # nothing else is asked about
+        if sure.label < self.least.get(name, 0.0):
             return None
-        start, end = (self.calibration.get(f"{self.labels[label]} {side}") for side in SIDES)
+        start, end = (self.calibration.get(f"{name} {side}") for side in SIDES)
         return sure._replace(
             start=sure.start if start is None else float(start.apply(np.array(sure.start))),
             end=sure.end if end is None else float(end.apply(np.array(sure.end))),

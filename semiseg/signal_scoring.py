@@ -19,7 +19,7 @@ from .signal_windows import filled
 from .signals import Strip
 
 WINDOW = 1 << 15  # positions through the encoder at once: a fourteenth more is shared with their neighbours
-COARSEST, FINEST = 0.3, 40.0  # rates of recordings, in those of the model, that it can be asked about
+COARSEST, FINEST = 0.3, 80.0  # rates of recordings, in those of the model, that it can be asked about
 
 
 def part_of(strip: Strip, rate: float | None, wanted: float | None) -> tuple[Strip, Fraction]:

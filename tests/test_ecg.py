@@ -72,7 +72,7 @@ def test_another_rate_is_answered_in_the_files_own_samples(rate, form, tmp_path,
     ("signal", "options", "message"),
     [
         (np.random.default_rng(0).normal(size=1000), [], "no sampling rate is known: give --rate"),
-        (np.arange(1000) % 7, ["--rate", 10], "10 samples a second: the model knows 75 to 10000"),
+        (np.arange(1000) % 7, ["--rate", 10], "10 samples a second: the model knows 37.5 to 10000"),
         (np.zeros(1000), ["--rate", 250], "the channel is constant"),
         (np.zeros((0, 2)), ["--rate", 250], "the recording is empty"),
         (np.full(1000, np.nan), ["--rate", 250], "constant, or nothing in it is known"),
