@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
-from enumeration import Enumeration, Segment, posteriors
+from enumeration import Enumeration, Posteriors, Segment, posteriors
 
 
 class Call(NamedTuple):
@@ -27,15 +27,22 @@ def segment_posterior(everything: Enumeration, s: int, t: int, c: int) -> float:
     return sum(p for (s_, t_, _, c_), p in everything.used.items() if (s_, t_, c_) == (s, t, c))
 
 
-def describe_call(everything: Enumeration, segment: Segment, concept: Collection[int], level: float = 0.95) -> Call:
+def describe_call(
+    everything: Enumeration,
+    segment: Segment,
+    concept: Collection[int],
+    level: float = 0.95,
+    known: Posteriors | None = None,
+) -> Call:
     """What is known about a called segment; `concept` holds the labels that are summed, the segment's own among them.
 
     The intervals are those of DESIGN section 3: of the start and of the end of the segment that covers the midpoint,
-    given that its label is of the concept. A segment cut at a censored end starts at 0 (ends at T) there.
+    given that its label is of the concept. A segment cut at a censored end starts at 0 (ends at T) there. `known`: the
+    posteriors, for a caller that asks often.
     """
     s, t, _ = segment
     labels, middle = sorted(concept), (s + t - 1) // 2
-    known = posteriors(everything)
+    known = known or posteriors(everything)
     starts, ends = np.zeros(len(known.start)), np.zeros(len(known.end))
     for (left, right, _, c), p in everything.used.items():
         if c in concept and left <= middle < right:
