@@ -1,6 +1,10 @@
 """Set-up of the whole suite: allocations hold NaN until they are written, in compiled code too; no device is needed."""
 
+import fcntl
 import os
+from functools import wraps
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +12,40 @@ import torch
 os.environ["SEMISEG_POISON"] = "1"  # before semiseg.kernels.cpu is imported
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # before triton is imported
+
+
+def pytest_configure(config):
+    if hasattr(config, "workerinput"):
+        compile_once()
+
+
+def compile_once() -> None:
+    """Let one of several workers compile a function while others that need it wait, and find it on disk."""
+    from numba.core.compiler_lock import global_compiler_lock
+    from numba.core.dispatcher import Dispatcher
+
+    from semiseg.kernels.compiled import directory
+
+    compile_, held = Dispatcher.compile, set()
+    folder = Path(directory()) / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+
+    @wraps(compile_)
+    def alone(self, signature):
+        name = f"{self.py_func.__module__}.{self.py_func.__qualname__}"
+        # numba's own lock first, so that no thread waits for it with a file's in its hands
+        with global_compiler_lock:
+            if name in held:
+                return compile_(self, signature)
+            held.add(name)
+            try:
+                with (folder / sha256(name.encode()).hexdigest()[:16]).open("w") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                    return compile_(self, signature)
+            finally:
+                held.remove(name)
+
+    Dispatcher.compile = alone
 
 
 @pytest.fixture
