@@ -1,0 +1,71 @@
+"""Triton's interpreter without three of its costs: it is most of what the tests of the kernels take without a GPU.
+
+It looks through its whole language at every call of a function within a kernel, builds a table of all types whenever
+it needs one of them, and scans one element after another. Here it looks once a launch, remembers types, and scans by
+doubling, as a GPU does.
+"""
+
+from functools import cache, wraps
+from typing import Any
+
+import numpy as np
+from triton.runtime import interpreter
+
+patched: set[str] = set()  # modules whose functions are the interpreter's, since the present launch began
+
+
+@cache
+def languages(function: Any) -> frozenset[str]:
+    """Return which modules of the language a function sees."""
+    known = interpreter.tl, interpreter.tl.core
+    return frozenset(x.__name__ for x in function.__globals__.values() if any(x is module for module in known))
+
+
+def call(self: Any, *arguments: Any, **options: Any) -> Any:
+    """Call a function within a kernel."""
+    if not languages(self.fn) <= patched:
+        interpreter._patch_lang(self.fn)
+        patched.update(languages(self.fn))
+    return self.rewrite()(*arguments, **options)
+
+
+def launched(launch: Any) -> Any:
+    @wraps(launch)
+    def run(self: Any, *arguments: Any, **options: Any) -> Any:
+        patched.clear()
+        return launch(self, *arguments, **options)
+
+    return run
+
+
+scalar = cache(interpreter._get_np_dtype)
+
+
+def numpy_type(of: Any) -> np.dtype:
+    """Return what stands for a type, whose own hash is that of a scalar only."""
+    if isinstance(of, interpreter.tl.block_type):
+        of = of.element_ty
+    return np.dtype(np.uint64) if isinstance(of, interpreter.tl.pointer_type) else scalar(of)
+
+
+def scan(self: Any, inputs: tuple[Any, ...]) -> list[Any]:
+    """Combine every element with those before it: after step k with the 2^k last ones."""
+    found = [np.moveaxis(x.handle.data, self.axis, 0) for x in inputs]
+    tensors = lambda parts: [  # noqa: E731
+        self.to_tensor(np.moveaxis(part, 0, self.axis), x.dtype) for part, x in zip(parts, inputs, strict=True)
+    ]
+    back = 1
+    while back < len(found[0]):
+        before = [np.concatenate([x[:back], x[:-back]]) for x in found]
+        both = self.combine_fn.fn(*tensors(before), *tensors(found))
+        both = both if isinstance(both, tuple | interpreter.tl.tuple) else (both,)
+        both = [np.moveaxis(x.handle.data, self.axis, 0) for x in both]
+        found = [np.concatenate([x[:back], y[back:]]) for x, y in zip(found, both, strict=True)]
+        back *= 2
+    return tensors(found)
+
+
+interpreter.InterpretedFunction.__call__ = call
+interpreter.GridExecutor.__call__ = launched(interpreter.GridExecutor.__call__)
+interpreter._get_np_dtype = numpy_type
+interpreter.ScanOps.generic_scan = scan
