@@ -33,6 +33,7 @@ from semiseg.kernels.resolve import Leaves, resolve
 from semiseg.kernels.results import Segments
 
 MANY = 40  # items: enough runs for a plan to give each few warps
+FULL = 90  # capability for which what is another size or cap of a kernel is compiled too
 REGISTERS = 255  # a thread's, at most
 PAIRS = 120  # multiply-adds, or maxima: no other loop of 32-bit work has as many
 
@@ -71,16 +72,16 @@ def batched(p: Potentials, items: int) -> Potentials:
     return p._replace(emissions=p.emissions.expand(items, -1, -1).contiguous(), boundaries=wide)
 
 
-def models() -> dict[str, Potentials]:
-    """Return models that between them need every way in which kernels are specialised."""
+def models(full: bool) -> dict[str, Potentials]:
+    """Return models that between them need every way in which kernels are specialised; `full`: few labels too."""
     genome = random_genome(600, 3, 100, 60)
     half = informative(40, 16, 1000, seed=1, edge="censored", dtype=torch.bfloat16)
-    return {
+    found = {
         "wide law": batched(half, MANY),
         "frame grammar": batched(frame_grammar(genome, kinds=True, edge="censored"), MANY),
         "two warps": batched(informative(400, 24, 100, seed=2), MANY),
-        "everything": larger(3),
     }
+    return found | {"everything": larger(3)} if full else found
 
 
 def results(p: Potentials) -> None:
@@ -102,6 +103,7 @@ class Compiler:
         driver.set_active(Driver(capability))
         self.found: dict[tuple[str, tuple[Any, ...]], Launched] = {}
         self.model = ""
+        self.full = capability == FULL
         original = JITFunction.run
 
         def run(kernel: JITFunction, *arguments: Any, grid: Any, warmup: bool = False, **options: Any) -> None:
@@ -110,7 +112,7 @@ class Compiler:
                 begun = busy()
                 compiled = original(kernel, *arguments, grid=grid, warmup=True, **options)
                 self.found[key] = self.measured(kernel, compiled, options, busy() - begun)
-                if capped(options):  # what it costs
+                if capped(options) and self.full:  # what it costs
                     run(kernel, *arguments, grid=grid, **(options | {"maxnreg": REGISTERS}))
             self.stand_in(kernel.__name__, dict(zip(kernel.arg_names, arguments, strict=False)))
 
@@ -168,7 +170,7 @@ def local_in_pairs(sass: str) -> int:
 def compile_all(capability: int) -> Iterator[Launched]:
     """Yield what became of all kernels."""
     compiler = Compiler(capability)
-    for name, p in models().items():
+    for name, p in models(compiler.full).items():
         compiler.model = name
         before = len(compiler.found)
         results(p)
