@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("lightning", reason="Lightning is not installed")
-# it warns of releases of torch, of its own ways, and of what it would like to log to
+# Lightning warns of releases of torch, of its own ways, and of what it would like to log to
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "example_data"
@@ -13,6 +12,7 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "example_data"
 
 @pytest.mark.usefixtures("one_thread")
 def test_the_example(tmp_path, monkeypatch):
+    pytest.importorskip("lightning", reason="Lightning is not installed")  # here: only one worker need read all of it
     monkeypatch.syspath_prepend(str(EXAMPLES))
     import duration_task
     import lightning_module
