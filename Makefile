@@ -9,7 +9,7 @@ run: $(READY)
 
 # pytest, not python -m pytest: that puts the root on the path, and `import kernels` then finds the folder.
 test: $(READY)
-	$(BIN)/pytest -n auto $(PYTEST_ARGS)
+	$(BIN)/pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
