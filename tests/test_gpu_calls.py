@@ -98,14 +98,16 @@ RAGGED = {case.name: case.potentials for case in cases.ragged()}
 
 
 @pytest.mark.parametrize(
-    ("name", "cut"), [(name, (1, 3, 100)[i % 3]) for i, name in enumerate(list(GRID)[:: 5 if ON_GPU else 22])]
+    ("name", "cut"), [(name, (1, 3, 100)[i % 3]) for i, name in enumerate(list(GRID)[:: 5 if ON_GPU else 37])]
 )
 def test_small(name, cut):
     assert compare(GRID[name], cut) == 0
 
 
-@pytest.mark.parametrize("name", list(RAGGED)[:: 3 if ON_GPU else 6])
-@pytest.mark.parametrize("together", [None, 2])
+@pytest.mark.parametrize(
+    ("name", "together"),
+    [(name, together) for name in list(RAGGED)[::3] for together in (None, 2)][:: 1 if ON_GPU else 5],
+)
 def test_batches_of_their_own_lengths(name, together):
     compare(RAGGED[name], 2, together)
 
