@@ -120,7 +120,7 @@ class Numbered:
         """Return what stretches know about calls."""
         told = Told.nothing(*given.labels.shape)
         tell(
-            self.forward.model, self.forward.weights, self.asked, self.level, s.lengths, s.emissions, *ways,
+            self.forward.model, self.forward.weights, self.level, s.lengths, s.emissions, *ways,
             s.alpha, s.h, s.f, s.beta, s.partition, s.shares, given, told,
         )  # fmt: skip
         return told

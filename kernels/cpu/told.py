@@ -79,9 +79,9 @@ def side_of(way, model, asked, opening, i, h, other, partition, emissions, where
 
 @compiled
 def tell(
-    model, weights, asked, level, lengths, emissions, left, right, alpha, h, f, beta, partition, shares, given, told
+    model, weights, level, lengths, emissions, left, right, alpha, h, f, beta, partition, shares, given, told
 ):  # fmt: skip
-    """Fill `told` with what stretches know about the calls given; `asked`: the labels of all their concepts."""
+    """Fill `told` with what stretches know about the calls given."""
     C, longest = emissions.shape[2], lengths.max()
     rooms = room_for(model, longest), room_for(model, longest)
     law, law_right = np.empty(rooms[0][0].shape[1] + 1), np.empty(rooms[0][0].shape[1] + 1)
@@ -89,6 +89,8 @@ def tell(
         calls, n = range(given.edges[i], given.edges[i + 1]), lengths[i]
         if len(calls) == 0:
             continue
+        asked = np.unique(given.labels[calls.start : calls.stop])
+        asked = asked[asked >= 0]  # labels whose sources matter: few in a short sequence
         start, end = given.start[calls.start : calls.stop], given.end[calls.start : calls.stop]
         next_to = (start + end - 1) // 2 + 1  # the boundaries right of the middles
         next_to = next_to[(next_to > 0) & (next_to <= n)]
