@@ -6,7 +6,7 @@ BUDGET = 1 << 30  # bytes of scores kept between passes before they are computed
 SNAPSHOTS = 1 << 28  # bytes of states kept for stopping repairs early
 WARM_UP = 4  # times the longest explicit duration
 STRETCH = 2048  # positions of a sequence that goes through in one piece, others beside it
-CELLS = 1 << 17  # scores of one kind that such sequences have together: what caches hold
+CELLS = 1 << 18  # scores of one kind that such sequences have together: more do not get any quicker for it
 SMALL = 1 << 17  # pairs of scores that are combined before a second thread has helped
 PANEL = 32  # times K: an anchor costs K^2 C, a few per cent of such a panel
 

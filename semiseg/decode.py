@@ -22,6 +22,7 @@ from .sites import OUTSIDE, REACH, encode
 PADDING = ord("N")
 
 Contigs = Sequence[tuple[str, NDArray]]
+Decoded = tuple[Contigs, Potentials | None, Segments | None]  # a pack on its way
 
 
 def decode(
@@ -47,7 +48,8 @@ def decode_all(
     introns: bool = False,
 ) -> list[list[Gene]]:
     """Return the genes of contigs that are as long as each other, up to the encoder's stride (see `packed`)."""
-    return called(model, contigs, scored(model, contigs, device, window), calibration, posteriors, introns)
+    potentials = scored(model, contigs, device, window)
+    return called(model, contigs, potentials, best_of(potentials), calibration, posteriors, introns)
 
 
 def decode_packs(
@@ -57,9 +59,18 @@ def decode_packs(
     calibration: Calibration | None = None,
     introns: bool = False,
 ) -> Iterator[list[list[Gene]]]:
-    """Yield what `decode_all` returns of every pack; while one is decoded, the next one is scored."""
-    for contigs, potentials in ahead((contigs, scored(model, contigs, device)) for contigs in packs):
-        yield called(model, contigs, potentials, calibration, introns=introns)
+    """Yield what `decode_all` returns of every pack; on its way, the next ones are segmented and scored."""
+    ready = ahead((contigs, scored(model, contigs, device)) for contigs in packs)
+    best: Iterator[Decoded] = ((contigs, potentials, best_of(potentials)) for contigs, potentials in ready)
+    if torch.device(device).type == "cpu":  # a GPU is busy with one of them, and has no memory to spare for a third
+        best = ahead(best)
+    for contigs, potentials, path in best:
+        yield called(model, contigs, potentials, path, calibration, introns=introns)
+
+
+def best_of(potentials: Potentials | None) -> Segments | None:
+    """Return the best segmentations of contigs with these potentials."""
+    return None if potentials is None else viterbi(potentials).segments
 
 
 @torch.no_grad()
@@ -67,14 +78,14 @@ def called(
     model: GeneModel,
     contigs: Contigs,
     potentials: Potentials | None,
+    best: Segments | None,
     calibration: Calibration | None,
     posteriors: bool = True,
     introns: bool = False,
 ) -> list[list[Gene]]:
-    """Return the genes of contigs with these potentials."""
-    if potentials is None:
+    """Return the genes of contigs with these potentials and best segmentations."""
+    if potentials is None or best is None:
         return [[] for _ in contigs]
-    best = viterbi(potentials).segments
     about = torch.from_numpy(asked_about(model.grammar, introns)).to(best.label.device)
     asked, calls = about[best.label], None
     if posteriors and bool(asked.any()):
@@ -102,13 +113,15 @@ def of_few(p: Potentials, rows: Segments) -> tuple[Potentials, Segments]:
 def per_item(best: Segments, asked: Tensor, calls: Calls | None, lengths: Sequence[int]) -> Iterator[Found]:
     """Yield what was found in each item of a batch."""
     item, rows = best.item.cpu(), rows_of(best)
+    columns = None if calls is None else [x.cpu() for x in calls]
     mine = asked.cpu().numpy() & (calls is not None)
     every = torch.arange(len(lengths) + 1)
     edges = torch.searchsorted(item, every).tolist()
     known = np.concatenate([[0], np.cumsum(mine)])
     for i, length in enumerate(lengths):
         part = slice(edges[i], edges[i + 1])
-        own = None if calls is None else Calls(*(x[known[part.start] : known[part.stop]].cpu() for x in calls))
+        asked_here = slice(known[part.start], known[part.stop])
+        own = None if columns is None else Calls(*(x[asked_here] for x in columns))
         yield Found(0, length, rows[part], mine[part], own, None)
 
 

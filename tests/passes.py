@@ -62,7 +62,7 @@ def scores_of(leaves: Leaves, layout: Layout, cut: int) -> Scores:
             x, y = rng.normal(0, 100, 2) * (u > 0, v < length)  # every chunk has constants of its own
             rows["h"][item, u:v], rows["f"][item, u:v] = panel.h + x, panel.f + y
             rows["alpha"][item, u + 1 : v + 1] = panel.alpha[1:] + x
-            rows["beta"][item, u + 1 : v + 1] = panel.beta[1:] + y
+            rows["beta"][item, u + 1 : v + 1] = panel.beta + y
             rows["start"][item, u:v], rows["end"][item, u + 1 : v + 1] = part.start, part.end
             rows["position"][item, u:v], rows["kinds"][item, u:v] = part.position, part.kinds
             counts = [x + y for x, y in zip(counts, part.counts, strict=True)]

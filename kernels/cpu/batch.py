@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import fixed
@@ -15,11 +16,11 @@ from ..expansion import contract
 from ..plan import SMALL, STRETCH, Plan, groups, plan
 from ..resolve import SHARED, Gradients, Layout, Leaves, Sequence, sequence, sequences
 from ..results import Calls, Marginals, Report, Segments
-from .calls import Described, describe
+from .calls import Described, describe, describe_group
 from .chunks import Chunks
 from .directions import Direction
 from .gradients import Derivatives, combine, gradients_of, gradients_of_group
-from .groups import Group, Member, Pair, at_right, single, smooth, travel
+from .groups import Group, Pair, Smoothed, at_right, single, smooth, travel
 from .k_best import k_best_item
 from .marginals import Smoother, final_partition
 from .passes import Passes
@@ -328,14 +329,23 @@ class Calling:
         item, self.asked = asked.segments.item.numpy(), asked
         self.order = np.argsort(item, kind="stable")
         self.start, self.end = asked.segments.start.numpy()[self.order], asked.segments.end.numpy()[self.order]
-        self.label = asked.label[self.order]
-        self.edges = np.searchsorted(item[self.order], np.arange(items + 1))
+        self.label, self.item = asked.label[self.order], item[self.order]
+        self.edges = np.searchsorted(self.item, np.arange(items + 1))
+
+    def of(self, items: range) -> slice:
+        """Return which segments are those of some items."""
+        return slice(self.edges[items.start], self.edges[items.stop])
 
     def describe(self, passes: Passes, item: int) -> Described:
         """Return what is known about the segments of one item."""
-        mine = slice(self.edges[item], self.edges[item + 1])
+        mine, asked = self.of(range(item, item + 1)), self.asked
+        return describe(passes, self.start[mine], self.end[mine], self.label[mine], asked.concepts, asked.level)
+
+    def describe_group(self, smoothed: Smoothed, items: range) -> Described:
+        """Return what is known about the segments of some items that were a group."""
+        mine, asked = self.of(items), self.asked
         segments = self.start[mine], self.end[mine], self.label[mine]
-        return describe(passes, *segments, self.asked.concepts, self.asked.level)
+        return describe_group(smoothed, self.item[mine] - items.start, *segments, asked.concepts, asked.level)
 
     def together(self, parts: list[Described]) -> Calls:
         """Return what is known about every item's segments, in the order in which they were given."""
@@ -344,10 +354,10 @@ class Calling:
 
 
 class Known(NamedTuple):
-    """What is known about one item, besides what goes by position."""
+    """What is known about the n items of a share, besides what goes by position."""
 
-    log_partition: float
-    counts: Counts | None  # None: nothing but calls was asked for
+    log_partition: NDArray  # (n,)
+    counts: Counts | None  # with a first axis n; None: nothing but calls was asked for
     calls: Described | None
     report: Report
 
@@ -377,31 +387,29 @@ def marginals(
         if kinds is not None:
             kinds[items, u : u + found.start.shape[1]] = torch.from_numpy(found.kinds).to(dtype)
 
-    def together(items: range) -> list[Known]:
+    def together(items: range) -> Known:
         helpers, counts = batch.helpers(items), None
         smoothed = smooth(batch.logs(items), helpers)
         if want:
             posteriors = smoothed.find(wanted, helpers)
             counts = smoothed.counted(posteriors, wanted)
             keep(slice(items.start, items.stop), 0, smoothed.inside(posteriors))
-        found, report = [], Report(1, 0, 0, 0.0, 0.0, 0.0)  # nothing was cut
-        for i, (item, z) in enumerate(zip(items, smoothed.at_right.partition, strict=True)):
-            calls = None if calling is None else calling.describe(Member(smoothed, i, workers), item)
-            found.append(Known(float(z), None if counts is None else Counts(*(x[i] for x in counts)), calls, report))
-        return found
+        calls = None if calling is None else calling.describe_group(smoothed, items)
+        return Known(smoothed.at_right.partition, counts, calls, Report(1, 0, 0, 0.0, 0.0, 0.0))  # nothing was cut
 
     def one(item: int) -> Known:
         x = logs(leaves, layout, item)
         smoother = Smoother(x, plan_for(x, options, alone(layout)), workers, like=batch.pair)
         counts, closing = combine(smoother, wanted, lambda part: keep(slice(item, item + 1), part.u, part.inside(x)))
         calls = None if calling is None else calling.describe(smoother, item)
-        return Known(float(smoother.log_partition()), counts, calls, smoother.report(closing))
+        z = np.array([smoother.log_partition()])
+        return Known(z, Counts(*(x[None] for x in counts)), calls, smoother.report(closing))
 
     workers = pool(options.threads)
-    work = lambda items: together(items) if batch.is_group(items) else [one(items.start)]  # noqa: E731
-    found = [known for share in each(batch.items, options, work) for known in share]
+    work = lambda items: together(items) if batch.is_group(items) else one(items.start)  # noqa: E731
+    found = each(batch.items, options, work)
     device = leaves.emissions.device
-    every = lambda name: torch.from_numpy(np.stack([getattr(known.counts, name) for known in found]))  # noqa: E731
+    every = lambda name: torch.from_numpy(np.concatenate([getattr(known.counts, name) for known in found]))  # noqa: E731
     transitions = durations = steps = None
     if "transitions" in want:
         transitions = every("transitions")
@@ -412,7 +420,7 @@ def marginals(
         durations, steps = (contract(every(name), label, labels) for name in ("durations", "tail_steps"))
     send = lambda x: None if x is None else x.to(device)  # noqa: E731
     return Marginals(
-        log_partition=torch.tensor([known.log_partition for known in found], dtype=torch.float64, device=device),
+        log_partition=torch.from_numpy(np.concatenate([known.log_partition for known in found])).to(device),
         start=send(out.get("start")),
         end=send(out.get("end")),
         position=send(out.get("position")),

@@ -92,13 +92,13 @@ class Direction:
         rows = self.x.scores[T - b + 1 : T - a + 1][::-1] if self.reverse else self.x.scores[a:b]
         return np.ascontiguousarray(rows, dtype=self.dtype)
 
-    def cut_laws(self) -> Tables:
-        """Return the scores of segments that an end cuts (see `edges.py`)."""
+    def cut_laws(self, length: int) -> Tables:
+        """Return the scores of segments that an end of a sequence so long cuts (see `edges.py`)."""
         x = self.x
-        place = x.left, x.right, x.origin % len(x.first), self.length
+        place = x.left, x.right, x.origin % len(x.first), length
         found = self.cuts.get(place)
         if found is None:
-            found = edge_tables(x)
+            found = edge_tables(x._replace(emissions=np.empty((length, 0))))
             if len(self.cuts) > KEPT:
                 self.cuts.clear()
             self.cuts[place] = found

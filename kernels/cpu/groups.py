@@ -17,8 +17,7 @@ from ..resolve import Sequence
 from .directions import Direction, State
 from .hidden import Edge, edge_counts
 from .meeting import Anchor, across, meet
-from .passes import Passes
-from .posteriors import Counts, Found, Panel, Stretches, Wanted, find
+from .posteriors import Counts, Found, Stretches, Wanted, find
 from .threads import spread
 
 Pair = tuple[Direction, Direction]  # forward and backward through any sequence of the model
@@ -135,49 +134,12 @@ class Smoothed(NamedTuple):
                     total[i] += hidden
         return counts
 
-    def panel(self, i: int) -> Panel:
-        """Return everything that is known about one sequence."""
-        n, s = int(self.group.lengths[i]), self.stretches
-        before, behind = (State(0, 0, *(a[i] for a in passed.start[2:])) for passed in self.passed)
-        beta = np.concatenate([np.full_like(s.beta[i, :1], -np.inf), s.beta[i, :n]])  # nothing ends at 0
-        return Panel(
-            0, n, before, behind, s.alpha[i, : n + 1], s.h[i, :n], s.f[i, :n], beta, s.partition[i], s.shares[i]
-        )
-
     def edge(self, i: int, way: int) -> Edge:
         """Return the states of both ways at one end of a sequence, and their partition."""
         here, there = self.group.pair if way == 0 else self.group.pair[::-1]
         start, end = (State(0, 0, *(a[i] for a in s[2:])) for s in (self.passed[way].start, self.passed[1 - way].end))
         partition = (self.stretches, self.at_right)[way].partition[i] - self.passed[1 - way].offsets[i]
         return Edge(here, there, start, end, partition)
-
-
-class Member(Passes):
-    """One sequence of a group, in one panel."""
-
-    def __init__(self, smoothed: Smoothed, i: int, pool: ThreadPoolExecutor):
-        self.smoothed, self.i, self.pool = smoothed, i, pool
-        self.x, self.length = smoothed.group.item(i), int(smoothed.group.lengths[i])
-        self.forward = Direction(self.x, like=smoothed.group.pair[0])
-
-    def panels(self) -> list[tuple[int, int, int]]:
-        return [(0, 0, self.length)]
-
-    def panel(self, chunk: int, u: int, v: int) -> Panel:
-        return self.smoothed.panel(self.i)
-
-    def crossing(self, way: int, chunk: int, panel: Panel) -> NDArray:
-        """Return the bounds by label: what is open across an end covers the position there."""
-        shares = (panel.shares, self.smoothed.at_right.shares[self.i])[way]
-        with np.errstate(divide="ignore"):
-            bounds = np.log(shares)
-        return np.broadcast_to(bounds[:, None], panel.before.ring.shape)
-
-    def closed(self, way: int) -> bool:
-        return (self.x.left, self.x.right)[way] == "censored"
-
-    def constants(self) -> list[float]:
-        return [0.0]
 
 
 def smooth(group: Group, pool: ThreadPoolExecutor | None = None) -> Smoothed:

@@ -56,7 +56,7 @@ def gather(
 
     Sources are those of `labels`. `h` and `other` are what the two directions say about one: their sum bounds its
     posterior, as `crossing` does that of those in the ring. The backward way (1) goes through all rows from the last to
-    the first, through `h` and `other` at every boundary.
+    the first, those of `h` and `other` at the boundaries behind the positions.
     """
     n, C = emissions.shape
     R = ring.shape[1]
@@ -74,7 +74,7 @@ def gather(
         for i in range(R - K, R):
             if ring[c, i] > -np.inf:
                 k = count[c]
-                at[c, k], g[c, k], bound[c, k] = i - R, ring[c, i], crossing[c, i]
+                at[c, k], g[c, k], bound[c, k] = i - R, ring[c, i], crossing[c, i % crossing.shape[1]]
                 if p > 0:
                     older[c, k] = join_older(mass, source, c, i - R, p, tail[c], ring[c, i])
                 count[c] += 1
@@ -86,7 +86,7 @@ def gather(
             k += 1
         if t == n:
             break
-        row = t if way == 0 else n - t
+        row = t if way == 0 else n - 1 - t
         for c in labels:
             x = h[row, c]
             if x > -np.inf:
@@ -97,7 +97,6 @@ def gather(
                 count[c] += 1
         if k == where.shape[0]:
             break
-        row = t if way == 0 else n - 1 - t
         cuts = 0
         for c in range(C):
             x = emissions[row, c]
@@ -271,15 +270,15 @@ def place(model, labels, side, k, b, masses, share, law, rest):
 
 
 @compiled
-def laws(model, weights, labels, left, right, k, b, n, lead, mass, law, rest, law_right, rest_right):
+def laws(model, weights, labels, left, right, rows, b, n, mass, law, rest, law_right, rest_right):
     """Return the reach of both laws of the segment that covers the position left of boundary `b` (-1: there is none).
 
-    The panel has `n` positions; `k` is the row of both sides that belongs to `b`. `mass` is the posterior of the labels
+    The panel has `n` positions; `rows` are those of the sides that belong to `b`. `mass` is the posterior of the labels
     there, as far as it is known: it only says what is negligible.
     """
-    L = labels.shape[0]
+    L, lead = labels.shape[0], (model.longest + model.period).max()
     b_right = n + 1 - b  # boundaries count from the other end, and one position is shared
-    rows, columns = np.empty((L, lead)), np.empty((L, lead))
+    starts, ends = np.empty((L, lead)), np.empty((L, lead))
     x, y = np.empty(lead), np.empty(lead)
     score = np.full(L, -np.inf)
     best = -np.inf
@@ -287,14 +286,14 @@ def laws(model, weights, labels, left, right, k, b, n, lead, mass, law, rest, la
         c = labels[i]
         K, p = model.longest[c], model.period[c]
         least = np.log(LOST * mass / (2 * L * K)) if mass > 1e-6 else -np.inf
-        for side, end, out in ((left, b, x), (right, b_right, y)):
+        for side, k, end, out in ((left, rows[0], b, x), (right, rows[1], b_right, y)):
             m = side.alive[c]
             open_scores(
                 side.at[c, :m], side.g[c], side.bound[c], side.older[c], side.folded[c], side.S[k, c], side.low[k, c],
                 end, K, p, model.tail[c], least, out[: K + p],
             )  # fmt: skip
         score[i] = pair_up(
-            x[: K + p], y[: K + p], model.table[c], weights[c], model.top[c], rows[i, : K + p], columns[i, : K + p]
+            x[: K + p], y[: K + p], model.table[c], weights[c], model.top[c], starts[i, : K + p], ends[i, : K + p]
         )
         best = max(best, score[i])
     if best == -np.inf:
@@ -302,8 +301,8 @@ def laws(model, weights, labels, left, right, k, b, n, lead, mass, law, rest, la
     share = np.exp(score - best)
     share /= share.sum()
     return (
-        place(model, labels, left, k, b, rows, share, law, rest),
-        place(model, labels, right, k, b_right, columns, share, law_right, rest_right),
+        place(model, labels, left, rows[0], b, starts, share, law, rest),
+        place(model, labels, right, rows[1], b_right, ends, share, law_right, rest_right),
     )
 
 
@@ -358,26 +357,3 @@ def settle_law(model, labels, b, law, reach, rest, level, far):
     if last < first:  # all there is: rounding, or a level of 1
         first, last, mass = 0, reach - 1, law[:reach].sum()
     return first, last, mass, True
-
-
-@compiled
-def survey(model, weights, labels, left, right, ks, bs, n, lead, masses, level, low, high, held, final):
-    """Fill the start's (column 0) and the end's (1) interval of every call by distances, and whether it is final.
-
-    `bs` are the boundaries right of the calls' middle positions, relative to the panel's first one; `ks` see `laws`.
-    """
-    law, law_right = np.empty(n + lead + 1), np.empty(n + lead + 1)
-    rows = model.period.max() if model.period.max() > 0 else 1
-    rest, rest_right = np.zeros((labels.shape[0], rows)), np.zeros((labels.shape[0], rows))
-    for i in range(bs.shape[0]):
-        b = bs[i]
-        n0, n1 = laws(
-            model, weights, labels, left, right, ks[i], b, n, lead, masses[i], law, rest, law_right, rest_right
-        )
-        if n0 < 0:
-            low[i], high[i], held[i], final[i] = 0, -1, 0, True
-            continue
-        low[i, 0], high[i, 0], held[i, 0], final[i, 0] = settle_law(model, labels, b, law, n0, rest, level, True)
-        low[i, 1], high[i, 1], held[i, 1], final[i, 1] = settle_law(
-            model, labels, n + 1 - b, law_right, n1, rest_right, level, False
-        )

@@ -14,9 +14,9 @@ from ..results import Report
 from .chunks import Chunks
 from .directions import Direction, State
 from .hidden import Edge, edge_counts, edge_rows
-from .meeting import anchor, begin
+from .meeting import anchor
 from .passes import Passes
-from .posteriors import Counts, Found, Panel, Stretches, Wanted, find
+from .posteriors import Counts, Found, Panel, Wanted, find
 from .threads import spread
 
 
@@ -51,11 +51,6 @@ def final_partition(chunks: Chunks, backward: Direction):
     if z.real == -np.inf:
         raise InfeasibleError(0, backward.length)
     return z + x.offset + right.offset + chunks.constants(0)[-1]
-
-
-def opened(state: State) -> tuple[NDArray, NDArray]:
-    """Return what is open in a state, without its offset, as that of one of several."""
-    return (state.ring + state.offset)[None], (state.folded + state.offset)[None]
 
 
 class Smoother(Passes):
@@ -97,7 +92,7 @@ class Smoother(Passes):
             alpha=np.concatenate([(before.alpha + before.offset)[None], first.alpha]),
             h=first.h,
             f=np.ascontiguousarray(second.alpha[::-1]),
-            beta=np.concatenate([begin(self.backward, near)[None] + near.offset, second.h[::-1]]),
+            beta=np.ascontiguousarray(second.h[::-1]),
             partition=z.partition + before.offset + near.offset,
             shares=z.shares,
         )  # fmt: skip
@@ -114,23 +109,7 @@ class Smoother(Passes):
 
     def part(self, p: Panel, wanted: Wanted, pool: ThreadPoolExecutor | None = None) -> Part:
         """Return the posteriors of one panel; `pool`: threads that are free to help."""
-        emissions = self.forward.emissions(p.u, p.v)
-        scores = self.forward.scores(p.u, p.v) if wanted.changes else emissions[:, :0]
-        one = Stretches(
-            np.array([p.v - p.u]),
-            np.array([self.forward.phase(p.u)]),
-            emissions[None],
-            scores[None],
-            opened(p.before),
-            opened(p.behind),
-            p.alpha[None],
-            p.h[None],
-            p.f[None],
-            p.beta[None, 1:],
-            np.array([p.partition]),
-            p.shares[None],
-        )
-        found = find(self.forward, one, wanted, pool)
+        found = find(self.forward, p.alone(self.forward, wanted.changes), wanted, pool)
         start, end, position = found.start[0], found.end[0], found.position[0]
         counts = None if found.counts is None else Counts(*(x[0] for x in found.counts))
         kinds = None if found.kinds is None else found.kinds[0]

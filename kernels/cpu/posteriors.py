@@ -28,9 +28,32 @@ class Panel(NamedTuple):
     alpha: NDArray  # (n + 1, C) at u..v
     h: NDArray  # (n, C) at u..v-1
     f: NDArray  # (n, C) at u..v-1
-    beta: NDArray  # (n + 1, C) at u..v
+    beta: NDArray  # (n, C) at u+1..v
     partition: float | complex
     shares: NDArray  # (C,) posterior of position u
+
+    def alone(self, forward: Direction, with_scores: bool = False) -> "Stretches":
+        """Return it as the only one of several."""
+        emissions = forward.emissions(self.u, self.v)
+        return Stretches(
+            lengths=np.array([self.v - self.u]),
+            phases=np.array([forward.phase(self.u)]),
+            emissions=emissions[None],
+            scores=(forward.scores(self.u, self.v) if with_scores else emissions[:, :0])[None],
+            open_left=opened(self.before),
+            open_right=opened(self.behind),
+            alpha=self.alpha[None],
+            h=self.h[None],
+            f=self.f[None],
+            beta=self.beta[None],
+            partition=np.array([self.partition]),
+            shares=self.shares[None],
+        )
+
+
+def opened(state: State) -> tuple[NDArray, NDArray]:
+    """Return what is open in a state, without its offset, as that of one of several."""
+    return (state.ring + state.offset)[None], (state.folded + state.offset)[None]
 
 
 class Stretches(NamedTuple):
@@ -114,9 +137,10 @@ def find(forward: Direction, s: Stretches, wanted: Wanted, pool: ThreadPoolExecu
 
 @compiled
 def cover(h, f, alpha, beta, partition, shares, emissions, where, covered, position):
-    """Fill, at the boundaries `where` of a panel (ascending), `position` with the posterior of what comes next there.
+    """Fill, at the boundaries `where` of a stretch (ascending), `position` with the posterior of what comes next there.
 
-    `covered` gets the sums of that over all positions before. Posteriors are those of `find`.
+    `covered` gets the sums of that over all positions before. Posteriors are those of `find`; `alpha` and `beta` are
+    those behind the positions.
     """
     n, C = h.shape
     here, total = np.zeros(C), np.zeros(C)
@@ -127,10 +151,10 @@ def cover(h, f, alpha, beta, partition, shares, emissions, where, covered, posit
         elif t < n:
             live = 0
             for c in range(C):
-                live += h[t, c] > -np.inf or beta[t, c] > -np.inf
+                live += h[t, c] > -np.inf or beta[t - 1, c] > -np.inf
             if live > 0:
                 for c in range(C):
-                    x, y = h[t, c] + f[t, c], alpha[t, c] + beta[t, c]
+                    x, y = h[t, c] + f[t, c], alpha[t - 1, c] + beta[t - 1, c]
                     if x > -np.inf:
                         here[c] += np.exp(x - partition)
                     if y > -np.inf:

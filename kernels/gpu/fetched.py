@@ -102,13 +102,12 @@ class Fetched(Passes):
         before, behind = self.chunks.state(0, chunk, u), self.chunks.state(1, chunk, v)
         rows = self.chunks.rows(chunk)
         first, second = in_own_order(0, *rows), in_own_order(1, *rows)
-        none = np.full((1, first.h.shape[1]), -np.inf)  # what begins at u is the neighbour's to say, and not asked for
         return Panel(
             u, v, before, behind,
             alpha=np.concatenate([before.alpha[None], first.alpha]),
             h=first.h,
             f=second.alpha[::-1],
-            beta=np.concatenate([none, second.h[::-1]]),
+            beta=second.h[::-1],
             partition=float(self.smoother.left[at]) / LOG2E,
             shares=self.smoother.shares[at].cpu().numpy(),
         )  # fmt: skip
