@@ -80,8 +80,7 @@ def test_equals_the_enumeration(part, monkeypatch):
                 level = float(rng.choice([0.5, 0.8, 0.95]))
                 alike = [set(np.flatnonzero(concepts == concepts[c]).tolist()) for c in labels]
                 calls = [
-                    describe_call(everything, s, own, level, known)
-                    for s, own in zip(segments, alike, strict=True)
+                    describe_call(everything, s, own, level, known) for s, own in zip(segments, alike, strict=True)
                 ]
                 choice = schedules(T)
                 for schedule in (choice[0], choice[1 + rng.integers(len(choice) - 1)]):

@@ -309,9 +309,7 @@ def test_long_sequences(name, chunks):
 
 
 @only_on_a_gpu  # programs that are interpreted run one after another
-@pytest.mark.parametrize(
-    "start", ["87-", "16-", "ragged1-", "ragged6-", "larger-0", "larger-3", "bfloat16", "kinds"]
-)
+@pytest.mark.parametrize("start", ["87-", "16-", "ragged1-", "ragged6-", "larger-0", "larger-3", "bfloat16", "kinds"])
 def test_two_runs_give_the_same_bits(start):
     (name,) = (n for n in [*CASES, *BIG] if n.startswith(start))
     p = moved(of(name), DEVICE)
