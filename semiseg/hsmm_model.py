@@ -116,6 +116,10 @@ def load(path: Path) -> StatesModel:
         nothing = torch.zeros(c["states"], dtype=torch.float64)
         hsmm = Hsmm(kind, law, nothing, nothing, {})
         hsmm.load(stored.tensors)
+        for name, x in {"occupancy": hsmm.occupancy, "changes": hsmm.changes, **hsmm.emissions}.items():
+            if len(x) != c["states"]:
+                raise ValueError(f"{name} has shape {tuple(x.shape)}, for {c['states']} states")
         return StatesModel(hsmm, survey, c, stored.about)
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise SemisegError(f"{path}: its tensors are not those of its configuration: {error}") from None
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        why = " ".join(str(error).split())  # torch tells it in several lines
+        raise SemisegError(f"{path}: its tensors are not those of its configuration: {why}") from None

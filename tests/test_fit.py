@@ -213,6 +213,19 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, capsys: pytest.CaptureF
     assert not output.exists()
 
 
+@pytest.mark.parametrize("states", [0, 1])
+@pytest.mark.parametrize("part", ["occupancy", "changes", "durations.", "emissions."])
+def test_a_model_of_other_shapes_is_refused_in_one_line(
+    model: Path, tmp_path: Path, part: str, states: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored, bad = model_file.load(model), tmp_path / "bad.safetensors"
+    tensors = {name: x[:states] if name.startswith(part) else x for name, x in stored.tensors.items()}
+    model_file.save(bad, stored._replace(tensors=tensors))
+    assert run("decode", TRACKS, "--model", bad) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"semiseg: {bad}: its tensors are not those of its configuration: ")
+
+
 def test_the_bundled_model_of_marks(tmp_path: Path) -> None:
     marks = ("CTCF", "H3K27ac", "H3K27me3", "H3K36me3", "H3K4me1", "H3K4me2", "H3K4me3", "H3K9ac", "H4K20me1", "WCE")
     x = np.zeros((600, len(marks)))
