@@ -3,8 +3,10 @@
 import pytest
 import torch
 from larger import larger
+from tolerances import GPU
 
-from semiseg import kernels
+from semiseg import Constraints, SemiCRF, kernels
+from semiseg.crf import Decoding, Posteriors
 from semiseg.kernels import devices
 from semiseg.kernels.devices import moved, say_once
 from semiseg.kernels.errors import OutOfMemoryError
@@ -54,6 +56,23 @@ def test_second_derivatives():
         got = [second_derivative(p, "cuda") for _ in range(2)][1]
     assert len(said) == 1
     close(got, want)
+
+
+def constrained(device: str) -> tuple[Decoding, Posteriors]:
+    """Return what a layer makes of sequences in which a segment, a boundary and labels are given."""
+    torch.manual_seed(0)
+    layer, hidden = SemiCRF(labels=3, max_duration=8, hidden=5).to(device), torch.randn(2, 60, 5).to(device)
+    rules = Constraints().segment(10, 16, 1).boundary(20, 24).no_label(30, 35, [0])
+    return layer.decode(hidden, constraints=rules), layer.marginals(hidden, constraints=rules)
+
+
+@pytest.mark.filterwarnings("ignore:semiseg. no kernels for entropy")
+def test_constraints():
+    (best, found), (best_there, found_there) = constrained("cpu"), constrained("cuda")
+    for here, there in zip(best.segments, best_there.segments, strict=True):
+        assert torch.equal(here, there.cpu())
+    for name in ("start", "end", "position"):
+        torch.testing.assert_close(getattr(found_there, name).cpu(), getattr(found, name), atol=GPU, rtol=0)
 
 
 def test_tensors_on_different_devices_are_named():
