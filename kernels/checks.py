@@ -42,7 +42,8 @@ def check(p: Potentials) -> None:
 
 def check_types(p: Potentials) -> None:
     """Raise unless every field is of its kind, every score a floating tensor, all on one device."""
-    _require(isinstance(p, Potentials), f"potentials: expected Potentials, got {type(p).__name__}")
+    inside = " (it is in its .potentials)" if hasattr(p, "potentials") else ""
+    _require(isinstance(p, Potentials), f"potentials: expected Potentials, got {type(p).__name__}{inside}")
     _require(isinstance(p.boundaries, tuple | list), f"boundaries: expected a tuple, got {type(p.boundaries).__name__}")
     for m, boundary in enumerate(p.boundaries):
         _require(isinstance(boundary, Boundary), f"boundaries[{m}]: expected Boundary, got {type(boundary).__name__}")

@@ -144,6 +144,8 @@ class SemiCRF(nn.Module):
         self.boundaries, self.transitions_by_duration = boundaries, transitions_by_duration
         self.focus, self.penalty_weight = focus, penalty
         chain = max_duration == 1 and not tail
+        if not isinstance(grammar, LabelGrammar | None):
+            raise SemisegError(f"grammar: expected a LabelGrammar (see its `read`), got {type(grammar).__name__}")
         self.grammar = grammar or LabelGrammar.every(names_of(labels), chain if repeats is None else repeats)
         self.names = self.grammar.labels
         C = len(self.names)

@@ -9,6 +9,7 @@ from .counting import expected_segments, log_count
 from .errors import SemisegError
 from .hidden_states import checked
 from .kernels import Boundary, KBest, Marginals, Potentials, Segments, Viterbi
+from .kernels.checks import check_types
 from .kernels.devices import moved
 from .path_score import path_of, path_score
 from .targets import Listed
@@ -27,6 +28,7 @@ class SemiMarkov:
     """
 
     def __init__(self, potentials: Potentials):
+        check_types(potentials)
         p = potentials
         if p.emissions.ndim == 2:
             maps = tuple(b._replace(scores=b.scores[None]) for b in p.boundaries)

@@ -6,14 +6,14 @@ from torch import Tensor
 from .errors import SemisegError
 
 
-def checked(hidden: Tensor, lengths: Tensor | None, width: int) -> Tensor:
+def checked(hidden: Tensor, lengths: Tensor | None, width: int, name: str = "hidden") -> Tensor:
     """Return (B,) lengths; raise where they or the shape of the states (B, T, width) cannot be used."""
     if not isinstance(hidden, Tensor):
-        raise SemisegError(f"hidden: expected a tensor (B, T, {width}), got {type(hidden).__name__}")
+        raise SemisegError(f"{name}: expected a tensor (B, T, {width}), got {type(hidden).__name__}")
     if hidden.ndim != 3 or hidden.shape[-1] != width or 0 in hidden.shape:
-        raise SemisegError(f"hidden: expected states (B, T, {width}), got {tuple(hidden.shape)}")
+        raise SemisegError(f"{name}: expected states (B, T, {width}), got {tuple(hidden.shape)}")
     if not hidden.is_floating_point():
-        raise SemisegError(f"hidden: expected a floating dtype, got {hidden.dtype}")
+        raise SemisegError(f"{name}: expected a floating dtype, got {hidden.dtype}")
     B, T, _ = hidden.shape
     try:
         lengths = torch.full((B,), T) if lengths is None else torch.as_tensor(lengths)

@@ -1,6 +1,6 @@
 """A linear-chain CRF with the signature, the weights and the numbers of pytorch-crf's: there a change of one import."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +51,8 @@ class CRF(nn.Module):
         if reduction not in REDUCTIONS:
             raise SemisegError(f"reduction: expected {' or '.join(REDUCTIONS)}, got {reduction!r}")
         p = self._potentials(emissions, mask)
+        if not isinstance(tags, Tensor):
+            raise SemisegError(f"tags: expected a tensor of integers, got {type(tags).__name__}")
         tags = tags if self.batch_first else tags.transpose(0, 1)
         assert p.lengths is not None
         if tags.shape != p.emissions.shape[:2] or tags.is_floating_point():
@@ -81,7 +83,7 @@ class CRF(nn.Module):
         return [part.tolist() for part in tags.split(p.lengths.tolist())]
 
     def _potentials(self, emissions: Tensor, mask: Tensor | None) -> Potentials:
-        if emissions.ndim == 3 and not self.batch_first:
+        if isinstance(emissions, Tensor) and emissions.ndim == 3 and not self.batch_first:
             emissions = emissions.transpose(0, 1)
             mask = None if mask is None else mask.transpose(0, 1)
         lengths = None
@@ -91,7 +93,9 @@ class CRF(nn.Module):
             lengths = mask.bool().sum(1).cpu()
             if not bool((mask.bool().cpu() == (torch.arange(mask.shape[1]) < lengths[:, None])).all()):
                 raise SemisegError("mask: expected 1 up to each sequence's end and 0 behind it")
-        lengths = checked(emissions, lengths, self.num_tags)
+            if not bool(lengths.all()):
+                raise SemisegError(f"mask: expected a 1 in every sequence, got none for item {int(lengths.argmin())}")
+        lengths = checked(emissions, lengths, self.num_tags, "emissions")
         return Potentials(
             emissions,
             emissions.new_zeros(2, self.num_tags),
@@ -100,6 +104,16 @@ class CRF(nn.Module):
             last=self.end_transitions,
             lengths=lengths,
         )
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *given: Any) -> None:
+        for name, x in self.named_parameters():
+            found = state_dict.get(prefix + name, x)
+            if found.shape != x.shape:
+                raise SemisegError(
+                    f"checkpoint: {prefix}{name} has shape {tuple(found.shape)}, expected {tuple(x.shape)} for "
+                    f"{self.num_tags} tags"
+                )
+        super()._load_from_state_dict(state_dict, prefix, *given)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(num_tags={self.num_tags})"

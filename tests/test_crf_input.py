@@ -192,3 +192,8 @@ def test_a_checkpoint_of_something_else(stored):
     state = {**layer().state_dict(), "_extra_state": stored}
     with pytest.raises(SemisegError, match="checkpoint: what it says of its layer cannot be read"):
         layer().load_state_dict(state)
+
+
+def test_a_grammar_that_was_not_read():
+    with pytest.raises(SemisegError, match="grammar: expected a LabelGrammar"):
+        SemiCRF(grammar="[labels.a]")

@@ -8,7 +8,7 @@ import torch
 from enumeration import enumerate_segmentations, from_potentials
 from tolerances import STANDARD_ERRORS
 
-from semiseg import LinearChain, Potentials, SemiMarkov, SemisegError
+from semiseg import Constraints, LinearChain, Potentials, PotentialsError, SemiMarkov, SemisegError, constrained
 from semiseg.kernels import Segments
 
 B, N, C, K = 2, 6, 3, 3
@@ -148,3 +148,20 @@ def test_what_cannot_be_used():
         ours.log_prob([[(0, 2, 1), (2, 6, None)], [(0, 6, 0)]])
     over = Segments(*torch.tensor([(0, 0, 6, 0), (1, 0, 6, 0)]).T)
     assert ours.log_prob(over).tolist() == [-torch.inf] * 2
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (torch.zeros(3), "potentials: expected Potentials, got Tensor"),
+        (
+            constrained(
+                Potentials(torch.zeros(1, 4, 2), torch.zeros(3, 2), torch.zeros(2, 2)), Constraints().boundary(1)
+            ),
+            r"potentials: expected Potentials, got Relabelled \(it is in its .potentials\)",
+        ),
+    ],
+)
+def test_what_is_no_model_is_named(given, said):
+    with pytest.raises(PotentialsError, match=f"^{said}$"):
+        SemiMarkov(given)

@@ -1,5 +1,6 @@
 """The drop-in against pytorch-crf's own layer: values, gradients, tags and checkpoints."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -68,7 +69,7 @@ def test_it_is_the_layer_at_one():
         (torch.zeros(B, T), None, r"tags: expected integers \(3, 9\), got \(3, 9\) torch.float32"),
         (torch.full((B, T), 4), None, "tags: expected 0..3, got 4 at item 0, position 0"),
         (torch.zeros(B, T).long(), ~MASK, "mask: expected 1 up to each sequence's end"),
-        (torch.zeros(B, T).long(), MASK & False, "lengths: expected 1..9, got 0 for item 0"),
+        (torch.zeros(B, T).long(), MASK & False, "mask: expected a 1 in every sequence, got none for item 0"),
         (torch.zeros(B, T).long(), MASK[:, 1:], r"mask: expected one value a position, got \(3, 8\)"),
     ],
 )
@@ -79,3 +80,28 @@ def test_what_cannot_be_used(tags, mask, message):
         CRF(C, True)(torch.zeros(B, T, C), torch.zeros(B, T).long(), reduction="median")
     with pytest.raises(SemisegError, match="num_tags: expected at least 1, got 0"):
         CRF(0)
+
+
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        (lambda crf: crf(torch.zeros(4, 2, 3), [[0, 1]] * 4), "tags: expected a tensor of integers, got list"),
+        (lambda crf: crf.decode(np.zeros((4, 2, 3))), r"emissions: expected a tensor \(B, T, 3\), got ndarray"),
+        (lambda crf: crf.decode(torch.zeros(4, 2, 5)), r"emissions: expected states \(B, T, 3\), got \(2, 4, 5\)"),
+        (
+            lambda crf: crf.decode(torch.zeros(4, 2, 3), torch.tensor([[1, 0]] * 4).bool()),
+            "mask: expected a 1 in every sequence, got none for item 1",
+        ),
+        (
+            lambda crf: crf.load_state_dict(CRF(4).state_dict()),
+            r"checkpoint: start_transitions has shape \(4,\), expected \(3,\) for 3 tags",
+        ),
+        (
+            lambda crf: torch.nn.Sequential(crf).load_state_dict(torch.nn.Sequential(CRF(4)).state_dict()),
+            r"checkpoint: 0.start_transitions has shape \(4,\), expected \(3,\) for 3 tags",
+        ),
+    ],
+)
+def test_slips_are_named_by_what_was_passed(work, said):
+    with pytest.raises(SemisegError, match=f"^{said}$"):
+        work(CRF(3))
