@@ -28,6 +28,8 @@ def moved(x: Any, device: torch.device | str) -> Any:
     Small tensors of one kind travel together: a copy of its own takes each of them longer than the bytes do.
     """
     device = torch.device(device)
+    if device.type == "cuda" and device.index is None:  # or what is there already would be copied
+        device = torch.device("cuda", torch.cuda.current_device())
     apart: dict[Any, list[Tensor]] = {}
     here: list[Tensor] = []
     each_tensor(x, here.append)
@@ -53,10 +55,11 @@ def each_tensor(x: Any, change: Callable[[Tensor], Any]) -> Any:
 
 def _sent(parts: list[Tensor], device: torch.device) -> list[Tensor]:
     """Return tensors of one type and place on another device, in one copy."""
-    wait = device.type == "cpu"  # to a GPU nothing need wait: memory of the CPU is copied at once
+    flat = parts[0] if len(parts) == 1 else torch.cat([t.reshape(-1) for t in parts])
+    # to a GPU nothing need wait: memory of the CPU is copied at once
+    flat = flat.to(device, non_blocking=device.type != "cpu")
     if len(parts) == 1:
-        return [parts[0].to(device, non_blocking=not wait)]
-    flat = torch.cat([t.reshape(-1) for t in parts]).to(device, non_blocking=not wait)
+        return [flat]
     pieces = flat.split([t.numel() for t in parts])
     return [piece.view(t.shape) for piece, t in zip(pieces, parts, strict=True)]
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .checks import check_types
 from .cpu import batch
-from .cpu.calls import describe
+from .cpu.calls import Request, describe
 from .cpu.chunks import Chunks
 from .cpu.directions import Direction, State
 from .cpu.gradients import combine
@@ -153,8 +153,8 @@ class Stream:
     def calls(self, segments: Segments, concepts: Tensor | None = None, level: float = 0.95) -> Calls:
         """Return what is known about given segments."""
         concept = np.arange(len(self.x.longest)) if concepts is None else concepts.numpy()
-        columns = (segments.start.numpy(), segments.end.numpy(), segments.label.numpy())
-        return Calls(*(torch.from_numpy(a) for a in describe(self._smoother(), *columns, concept, level)))
+        request = Request(segments.start.numpy(), segments.end.numpy(), segments.label.numpy(), concept, level)
+        return Calls(*(torch.from_numpy(a) for a in describe(self._smoother(), request)))
 
     def sample(self, n: int, seed: int = 0) -> list[Segments]:
         """Return n exact posterior samples."""

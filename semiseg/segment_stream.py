@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .kernels import Calls, Potentials, Segments, Views, ViterbiStream
-from .kernels.cpu.calls import describe
+from .kernels.cpu.calls import Request, describe
 from .kernels.cpu.marginals import Part, Smoother
 from .kernels.cpu.posteriors import Wanted
 
@@ -168,7 +168,7 @@ def certain(
         calls = None
         if len(rows):
             starts, ends = rows[:, 0] - first, rows[:, 1] - first
-            found = describe(smoother, starts, ends, rows[:, 2], np.asarray(concepts), level)
+            found = describe(smoother, Request(starts, ends, rows[:, 2], np.asarray(concepts), level))
             calls = Calls(*(torch.from_numpy(x) for x in found))
             for name in ("start_low", "start_high", "end_low", "end_high"):
                 calls = calls._replace(**{name: getattr(calls, name) + first})

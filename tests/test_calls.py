@@ -7,7 +7,7 @@ import torch
 from enumeration import Enumeration, enumerate_segmentations, from_potentials, posteriors
 from enumeration_calls import describe_call, shortest_interval
 
-from semiseg.kernels.cpu.calls import Described, describe
+from semiseg.kernels.cpu.calls import Described, Request, describe
 from semiseg.kernels.cpu.marginals import Smoother
 from semiseg.kernels.cpu.posteriors import Wanted
 from semiseg.kernels.cpu.threads import pool
@@ -85,7 +85,7 @@ def test_equals_the_enumeration(part, monkeypatch):
                 choice = schedules(T)
                 for schedule in (choice[0], choice[1 + rng.integers(len(choice) - 1)]):
                     smoother = smoother_of(potentials, item, schedule)
-                    found = describe(smoother, starts, ends, labels, concepts, level)
+                    found = describe(smoother, Request(starts, ends, labels, concepts, level))
                     for i, call in enumerate(calls):
                         check(found, i, call, level, f"{name} {item} {schedule} {segments[i]}")
 
@@ -147,7 +147,7 @@ def test_far_through_the_tail(edge, period, weak, monkeypatch):
         begin, end = naive_laws(x, passes, (s + t - 1) // 2, np.flatnonzero(concepts == concepts[c]).tolist())
         expected.append((shortest_interval(begin, 0.9), shortest_interval(end, 0.9)))
     for schedule in (None, Plan(1, 0, 64, 64, False, 0), Plan(1, 0, 10, 10, True, 0), Plan(7, 200, 128, 64, False, 0)):
-        found = describe(smoother_of(potentials, 0, schedule), starts, ends, labels, concepts, 0.9)
+        found = describe(smoother_of(potentials, 0, schedule), Request(starts, ends, labels, concepts, 0.9))
         for i, intervals in enumerate(expected):
             got = [f[i] for f in found[4:]]
             for a, b in zip((got[:3], got[3:]), intervals, strict=True):
@@ -163,7 +163,8 @@ def test_a_later_block_of_a_stream():
     block = potentials._replace(emissions=potentials.emissions[cut:], origin=cut)
     later = Smoother(sequence(*resolve(block), 0), Plan(1, 0, 64, 64, True, 0), pool(2), left)
     segments = np.array([[1540, 1600, 1], [2300, 2310, 2], [cut, 2200, 1], [2500, T, 0]]).T
-    expected, found = describe(whole, *segments), describe(later, segments[0] - cut, segments[1] - cut, segments[2])
+    expected = describe(whole, Request(*segments))
+    found = describe(later, Request(segments[0] - cut, segments[1] - cut, segments[2]))
     for field, a, b in zip(Described._fields, expected, found, strict=True):
         if field in ("start_low", "start_high", "start_mass"):
             a, b = a[[1, 3]], b[[1, 3]]
@@ -205,7 +206,7 @@ def test_coverage_on_sampled_data():
     cuts = np.concatenate([[0], np.flatnonzero(best[1:] != best[:-1]) + 1, [len(best)]])
     starts, ends = cuts[:-1], cuts[1:]
     for concepts in (np.arange(C), np.array([0, 1, 1])):
-        found = describe(smoother, starts, ends, best[starts], concepts, 0.8)
+        found = describe(smoother, Request(starts, ends, best[starts], concepts, 0.8))
         true = truth[(starts + ends - 1) // 2]
         right = concepts[label[true]] == concepts[best[starts]]
         assert right.sum() > 8_000

@@ -13,7 +13,7 @@ pytest.importorskip("triton")
 from passes import Scores, scores_of
 
 from semiseg.kernels.cpu.batch import Asked
-from semiseg.kernels.cpu.calls import Described, describe
+from semiseg.kernels.cpu.calls import Described, Request, describe
 from semiseg.kernels.cpu.marginals import Smoother
 from semiseg.kernels.edges import edge_tables
 from semiseg.kernels.gpu import calls
@@ -79,7 +79,7 @@ def compare(p: Potentials, cut: int, together: int | None = None, n: int = CALLS
     for b, length in enumerate(layout.lengths):
         mine = np.flatnonzero(item == b)
         smoother = Smoother(sequence(leaves, layout, b), Plan(1, 0, int(length), int(length), True, 0), plans.POOL)
-        want = describe(smoother, start[mine], end[mine], asked.label[mine], asked.concepts, asked.level)
+        want = describe(smoother, Request(start[mine], end[mine], asked.label[mine], asked.concepts, asked.level))
         got = Described(*(x.cpu().numpy()[mine] for x in found))
         for field in ("start", "end", "segment", "label"):
             np.testing.assert_allclose(getattr(got, field), getattr(want, field), rtol=0, atol=BOUND, err_msg=field)

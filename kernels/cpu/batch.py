@@ -16,7 +16,7 @@ from ..expansion import contract
 from ..plan import SMALL, STRETCH, Plan, groups, plan
 from ..resolve import SHARED, Gradients, Layout, Leaves, Sequence, sequence, sequences
 from ..results import Calls, Marginals, Report, Segments
-from .calls import Described, describe, describe_group
+from .calls import Described, Request, describe, describe_group
 from .chunks import Chunks
 from .directions import Direction
 from .gradients import Derivatives, combine, gradients_of, gradients_of_group
@@ -332,20 +332,19 @@ class Calling:
         self.label, self.item = asked.label[self.order], item[self.order]
         self.edges = np.searchsorted(self.item, np.arange(items + 1))
 
-    def of(self, items: range) -> slice:
-        """Return which segments are those of some items."""
-        return slice(self.edges[items.start], self.edges[items.stop])
+    def of(self, items: range) -> tuple[NDArray, Request]:
+        """Return the segments of some items, and which of them each one is of."""
+        mine, asked = slice(self.edges[items.start], self.edges[items.stop]), self.asked
+        request = Request(self.start[mine], self.end[mine], self.label[mine], asked.concepts, asked.level)
+        return self.item[mine] - items.start, request
 
     def describe(self, passes: Passes, item: int) -> Described:
         """Return what is known about the segments of one item."""
-        mine, asked = self.of(range(item, item + 1)), self.asked
-        return describe(passes, self.start[mine], self.end[mine], self.label[mine], asked.concepts, asked.level)
+        return describe(passes, self.of(range(item, item + 1))[1])
 
     def describe_group(self, smoothed: Smoothed, items: range) -> Described:
         """Return what is known about the segments of some items that were a group."""
-        mine, asked = self.of(items), self.asked
-        segments = self.start[mine], self.end[mine], self.label[mine]
-        return describe_group(smoothed, self.item[mine] - items.start, *segments, asked.concepts, asked.level)
+        return describe_group(smoothed, *self.of(items))
 
     def together(self, parts: list[Described]) -> Calls:
         """Return what is known about every item's segments, in the order in which they were given."""

@@ -37,46 +37,34 @@ class Described(NamedTuple):
     end_mass: NDArray
 
 
-def describe(
-    passes: Passes,
-    starts: NDArray,
-    ends: NDArray,
-    labels: NDArray,
-    concepts: NDArray | None = None,
-    level: float = 0.95,
-) -> Described:
-    """Return what is known about the segments `[starts, ends)` of `labels`.
+class Request(NamedTuple):
+    """Segments `[starts, ends)` of `labels` to describe.
 
     `concepts[c]` (default: c) is the concept of label c; posteriors are summed over the labels of a call's concept.
     The intervals are those of the segment that covers `(start + end - 1) // 2`, given that it is of the concept.
     """
-    return _Survey(passes, starts, ends, labels, concepts, level).describe()
+
+    starts: NDArray  # (N,)
+    ends: NDArray
+    labels: NDArray
+    concepts: NDArray | None = None
+    level: float = 0.95
 
 
-def intervals(
-    passes: Passes,
-    starts: NDArray,
-    ends: NDArray,
-    labels: NDArray,
-    concepts: NDArray | None = None,
-    level: float = 0.95,
-) -> tuple[NDArray, ...]:
+def describe(passes: Passes, request: Request) -> Described:
+    """Return what is known about segments of one sequence."""
+    return _Survey(passes, request).describe()
+
+
+def intervals(passes: Passes, request: Request) -> tuple[NDArray, ...]:
     """Return the intervals' fields of `describe`, from panels that a call's middle is in or its tail reaches alone."""
-    return _Survey(passes, starts, ends, labels, concepts, level).intervals()
+    return _Survey(passes, request).intervals()
 
 
-def describe_group(
-    smoothed: Smoothed,
-    item: NDArray,
-    starts: NDArray,
-    ends: NDArray,
-    labels: NDArray,
-    concepts: NDArray | None = None,
-    level: float = 0.95,
-) -> Described:
+def describe_group(smoothed: Smoothed, item: NDArray, request: Request) -> Described:
     """Return what `describe` does of segments of a group's sequences, which are numbered by `item`."""
     s, lengths, forward = smoothed.stretches, smoothed.group.lengths, smoothed.group.pair[0]
-    calls = Numbered(forward, lengths, item, starts, ends, labels, concepts, level)
+    calls = Numbered(forward, lengths, item, request)
     sides = (s.open_left, s.shares), (s.open_right, smoothed.at_right.shares)
     with np.errstate(divide="ignore"):  # what is open across an end covers the position there
         ways = [
@@ -86,7 +74,7 @@ def describe_group(
     edges = np.searchsorted(calls.item, np.arange(len(lengths) + 1))
     told = calls.tell(s, (ways[0], ways[1]), Given(edges, calls.starts, calls.ends, calls.columns))
     assert not told.unfinished.any(), "a sequence in one piece has all there is"
-    return calls.described(told, np.zeros(len(starts)))
+    return calls.described(told, np.zeros(len(item)))
 
 
 @lru_cache(8)  # many short sequences have the same
@@ -103,8 +91,9 @@ def _concepts(concepts: bytes) -> tuple[NDArray, NDArray]:
 class Numbered:
     """Segments to describe, of N sequences of one model, numbered by sequence and start."""
 
-    def __init__(self, forward: Direction, lengths: NDArray, item, starts, ends, labels, concepts, level: float):
-        self.forward, self.lengths, self.level = forward, lengths, level
+    def __init__(self, forward: Direction, lengths: NDArray, item: NDArray, request: Request):
+        starts, ends, labels, concepts, self.level = request
+        self.forward, self.lengths = forward, lengths
         self.order = np.lexsort((starts, item))
         self.item, self.starts, self.ends, self.labels = (
             np.asarray(x, np.int64)[self.order] for x in (item, starts, ends, labels)
@@ -163,10 +152,10 @@ def columns_of(told: Told) -> tuple[NDArray, ...]:
 class _Survey:
     """All calls of one sequence, panel by panel."""
 
-    def __init__(self, passes: Passes, starts, ends, labels, concepts, level: float):
+    def __init__(self, passes: Passes, request: Request):
         self.passes = passes
-        lengths, item = np.array([passes.length]), np.zeros(len(starts), np.int64)
-        self.calls = Numbered(passes.forward, lengths, item, starts, ends, labels, concepts, level)
+        item = np.zeros(len(request.starts), np.int64)
+        self.calls = Numbered(passes.forward, np.array([passes.length]), item, request)
         self.calls.closed = [passes.closed(way) for way in (0, 1)]
         self.starts, self.ends = self.calls.starts, self.calls.ends
         self.reached = np.maximum.accumulate(self.ends)  # in order, so that calls are found by bisection

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..cpu.batch import Asked, Options, table
-from ..cpu.calls import intervals
+from ..cpu.calls import Request, intervals
 from ..cpu.sample import draw_samples
 from ..cpu.threads import pool
 from ..devices import moved, within_memory
@@ -87,8 +87,8 @@ def walk(
     item, start, end, _ = (x.numpy()[left] for x in asked.segments)
     for b in np.unique(item).tolist():
         mine = item == b
-        given = start[mine], end[mine], asked.label[left[mine]], asked.concepts, asked.level
-        found = intervals(fetched(smoother, leaves, layout, options, b), *given)
+        request = Request(start[mine], end[mine], asked.label[left[mine]], asked.concepts, asked.level)
+        found = intervals(fetched(smoother, leaves, layout, options, b), request)
         for field, x in zip(calls[4:], found, strict=True):
             field[sent(left[mine], field.device)] = sent(x, field.device)
 

@@ -45,8 +45,7 @@ def arcs(arc_source: NDArray, arc_score: NDArray, arc_types: NDArray, n: int, de
     """
     lists, flat, columns = _lists(arc_source.tobytes(), arc_types.tobytes(), arc_types.shape, n, torch.device(device))
     given = np.append(np.maximum(arc_score, NEVER), NEVER)  # the last one for padding
-    score = sent(given[flat], device)
-    return lists._replace(score=score, column_score=sent(given[columns], device) if n else score)
+    return lists._replace(score=sent(given[flat], device), column_score=sent(given[columns], device))
 
 
 @lru_cache(64)  # a training run asks for the same lists at every step

@@ -62,8 +62,10 @@ class Measured:
     """How large the input is, item by item: asked for at once, waited for when it is read."""
 
     def __init__(self, leaves: Leaves, lengths: Tensor):
-        given = (leaves.emissions.detach(), lengths), (leaves.scores.detach(), lengths + 1)
-        self.found = torch.stack([bounds(x, n) for x, n in given if x.shape[-1]])
+        found = [bounds(leaves.emissions.detach(), lengths)]
+        if leaves.scores.shape[-1]:
+            found.append(bounds(leaves.scores.detach(), lengths + 1))
+        self.found = torch.stack(found)
 
     def read(self) -> tuple[list[float], list[float], list[float], tuple[bool, bool]]:
         """Return sums and maxima of a position's largest finite emission and the largest boundary scores, absolute,

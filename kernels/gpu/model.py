@@ -11,6 +11,7 @@ from torch import Tensor
 from .. import fixed
 from ..edges import Tables, continued
 from ..resolve import Sequence
+from .pieces import sent
 from .tiles import DARK, DEEP, FULL, LOG2E, NEVER, QUAD, TILE, WINDOW, span_of
 
 ALIGN = 256  # bytes
@@ -123,7 +124,7 @@ def packed(arrays: list[NDArray], device: torch.device) -> list[Tensor]:
     """Return arrays as tensors on a device, sent in one piece: each copy of its own takes longer than all of them."""
     places = _places(tuple((a.shape, a.dtype) for a in arrays))
     parts = (a.tobytes().ljust(place.size, b"\0") for a, place in zip(arrays, places, strict=True))
-    there = torch.frombuffer(bytearray().join(parts), dtype=torch.uint8).to(device, non_blocking=True)
+    there = sent(np.frombuffer(bytearray().join(parts), np.uint8), device)
     typed = {kind: there.view(kind) for kind in {place.kind for place in places}}
     return [typed[p.kind].as_strided(p.shape, p.strides, p.start) for p in places]
 
