@@ -1,7 +1,7 @@
 """Where an operation runs: on the device of its tensors where there are kernels for it, else on the CPU with a word."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from importlib.util import find_spec
 from types import ModuleType
@@ -23,9 +23,9 @@ ATTEMPTS = 4
 
 
 def moved(x: Any, device: torch.device | str) -> Any:
-    """Return a tensor, or a record, tuple, list or dict of tensors, on a device.
+    """Return a tensor, or a record, tuple, list or dict of tensors, on a device; gradients come back the same way.
 
-    Small tensors of one kind travel together: a copy of its own takes each of them longer than the bytes do.
+    Small tensors travel together: a copy of its own takes each of them longer than the bytes do.
     """
     device = torch.device(device)
     if device.type == "cuda" and device.index is None:  # or what is there already would be copied
@@ -36,9 +36,29 @@ def moved(x: Any, device: torch.device | str) -> Any:
     for t in here:
         if t.device != device:
             alone = id(t) if t.numel() * t.element_size() > SMALL else None
-            apart.setdefault((t.device, t.dtype, t.requires_grad, alone), []).append(t)
-    there = {id(old): new for parts in apart.values() for old, new in zip(parts, _sent(parts, device), strict=True)}
+            apart.setdefault((t.device, alone), []).append(t)
+    there: dict[int, Tensor] = {}
+    for parts in apart.values():
+        learns = torch.is_grad_enabled() and any(t.requires_grad for t in parts)
+        sent = Journey.apply(device, *parts) if learns else _sent(parts, device)
+        there.update((id(old), new) for old, new in zip(parts, sent, strict=True))
     return each_tensor(x, lambda t: there.get(id(t), t))
+
+
+class Journey(torch.autograd.Function):
+    """Tensors on another device: one step of a backward pass, where cutting and joining them would be many."""
+
+    @staticmethod
+    def forward(ctx: Any, device: torch.device, *parts: Tensor) -> tuple[Tensor, ...]:
+        ctx.origin = parts[0].device
+        sent = _sent(parts, device)
+        ctx.mark_non_differentiable(*(new for old, new in zip(parts, sent, strict=True) if not old.requires_grad))
+        ctx.set_materialize_grads(False)
+        return tuple(sent)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> Any:
+        return (None, *moved(grads, ctx.origin))
 
 
 def each_tensor(x: Any, change: Callable[[Tensor], Any]) -> Any:
@@ -53,15 +73,19 @@ def each_tensor(x: Any, change: Callable[[Tensor], Any]) -> Any:
     return x
 
 
-def _sent(parts: list[Tensor], device: torch.device) -> list[Tensor]:
-    """Return tensors of one type and place on another device, in one copy."""
-    flat = parts[0] if len(parts) == 1 else torch.cat([t.reshape(-1) for t in parts])
-    # to a GPU nothing need wait: memory of the CPU is copied at once
-    flat = flat.to(device, non_blocking=device.type != "cpu")
+def _sent(parts: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """Return tensors of one place on another device, in one copy of their bytes."""
+    wait = device.type == "cpu"  # to a GPU nothing need wait: memory of the CPU is copied at once
     if len(parts) == 1:
-        return [flat]
-    pieces = flat.split([t.numel() for t in parts])
-    return [piece.view(t.shape) for piece, t in zip(pieces, parts, strict=True)]
+        return [parts[0].to(device, non_blocking=not wait)]
+    # large elements first: then all begin at a multiple of their size
+    order = sorted(range(len(parts)), key=lambda i: -parts[i].element_size())
+    each = [parts[i].reshape(-1).view(torch.uint8) for i in order]
+    pieces = torch.cat(each).to(device, non_blocking=not wait).split([x.numel() for x in each])
+    out = list(parts)
+    for i, piece in zip(order, pieces, strict=True):
+        out[i] = piece.view(parts[i].dtype).view(parts[i].shape)
+    return out
 
 
 @cache

@@ -265,3 +265,20 @@ def test_the_cpu_has_its_own_backend():
     assert devices.backend(torch.device("cpu")).__name__.endswith("kernels.cpu.batch")
     pytest.importorskip("triton")
     assert devices.backend(torch.device("cuda")).__name__.endswith("kernels.gpu.batch")
+
+
+def test_tensors_travel_together_and_gradients_come_back():
+    g = torch.Generator().manual_seed(0)
+    floats = torch.randn(3, 4, generator=g, requires_grad=True)
+    doubles = torch.randn(5, generator=g, dtype=torch.float64, requires_grad=True)
+    parts = [floats, torch.tensor([True, False, True]), doubles, torch.arange(4), torch.zeros(0, 3), torch.tensor(2.5)]
+    there = devices.Journey.apply(torch.device("cpu"), *parts)
+    for old, new in zip(parts, there, strict=True):
+        torch.testing.assert_close(new, old, rtol=0, atol=0)
+        assert new.requires_grad == old.requires_grad
+    loss = (there[0] ** 3).sum() + (there[2] ** 2).sum()
+    first, other = torch.autograd.grad(loss, (floats, doubles), create_graph=True)
+    torch.testing.assert_close(first, 3 * floats**2)
+    torch.testing.assert_close(other, 2 * doubles)
+    (second,) = torch.autograd.grad(first.sum(), floats)
+    torch.testing.assert_close(second, 6 * floats)
