@@ -234,22 +234,23 @@ def without(found: Iterator[Stretch], done: int) -> Iterator[Stretch]:
 def told(result: Result[Stretch], place: Place, model: SignalModel, asked: Asked, census: Census) -> Iterator[Segment]:
     """Yield the segments of a sequence in its coordinates."""
     rate = place.rate if asked.seconds else None
+    is_lenient = isinstance(model, Lenient)  # asking takes as long as telling a segment
     for stretch in result.stretches:
         census.positions += stretch.last - stretch.first
         for call in stretch.calls:
-            here = at_home(call, result.name, place, model)._replace(rate=rate)
+            here = at_home(call, result.name, place, model, is_lenient)._replace(rate=rate)
             if here.posterior is None or here.posterior >= asked.least:
                 census.segments += 1
                 yield here
 
 
-def at_home(call: Called, name: str, place: Place, model: SignalModel) -> Segment:
+def at_home(call: Called, name: str, place: Place, model: SignalModel, is_lenient: bool) -> Segment:
     """Return a segment in the coordinates of its sequence."""
     at, sure, posterior = place.coordinate, call.certainty, None
     if sure is not None:
         (a, b), (c, d) = sure.start_ci, sure.end_ci
         sure = sure._replace(start_ci=(at(a), at(b)), end_ci=(at(c), at(d)))
-        posterior = sure.label if isinstance(model, Lenient) else sure.segment
+        posterior = sure.label if is_lenient else sure.segment
     label, colour = model.labels[call.label], model.colours[call.label]
     return Segment(name, at(call.start), at(call.end), label, colour, sure, posterior=posterior)
 
