@@ -100,10 +100,10 @@ def _table(target: Listed, names: tuple[str, ...]) -> Segments:
             where = f"target: item {item}, segment {number}"
             try:
                 start, end, label = segment
-                if isinstance(label, str) and label not in index:
-                    raise SemisegError(f"{where}: expected a label of {', '.join(names)}, got {label!r}")
                 known = index[label] if isinstance(label, str) else UNKNOWN if label is None else label
                 rows.append((item, *map(operator.index, (start, end, known))))
+            except KeyError:
+                raise SemisegError(f"{where}: expected a label of {', '.join(names)}, got {label!r}") from None
             except (TypeError, ValueError):
                 raise SemisegError(f"{where}: expected (start, end, label), got {segment!r}") from None
     return Segments(*torch.tensor(rows, dtype=torch.int64).reshape(-1, 4).T)

@@ -94,4 +94,5 @@ def test_the_rest() -> None:
     with pytest.raises(semiseg.PotentialsError, match="lengths"):
         semiseg.viterbi(model()._replace(lengths=torch.tensor([9])))
     assert issubclass(semiseg.InfeasibleError, semiseg.PotentialsError)
-    assert issubclass(SemisegError, Exception)
+    assert issubclass(semiseg.PotentialsError, SemisegError)
+    assert issubclass(SemisegError, ValueError)
