@@ -11,6 +11,7 @@ from torch.nn.functional import linear, pad
 
 from . import targets
 from .centring import KINDS, Centring, centred
+from .checkpoints import Checkpointed
 from .constraints import Constraints, constrained
 from .counting import begun
 from .durations import Given, Law, family, tabulate
@@ -74,7 +75,7 @@ class Posteriors(NamedTuple):
         return begun(self.start, self.position)
 
 
-class SemiCRF(nn.Module):
+class SemiCRF(Checkpointed):
     """Segments of sequences from the hidden states (B, T, hidden) of an encoder.
 
         labels         their number, or names
