@@ -54,10 +54,7 @@ class Decoding(NamedTuple):
 
     def per_item(self) -> list[list[tuple[int, int, int]]]:
         """Return (start, end, label) of the segments of every item."""
-        out: list[list[tuple[int, int, int]]] = [[] for _ in self.score]
-        for item, *segment in zip(*(x.tolist() for x in self.segments), strict=True):
-            out[item].append((segment[0], segment[1], segment[2]))
-        return out
+        return self.segments.per_item(len(self.score))
 
 
 class Posteriors(NamedTuple):

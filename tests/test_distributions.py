@@ -102,7 +102,7 @@ def test_semi_markov_against_every_segmentation():
         assert float(ours.count[item]) == pytest.approx(len(every.paths))
         assert float(ours.entropy[item]) == pytest.approx(float(-(shares.exp() * shares).sum()), abs=1e-6)
         order = shares.argsort(descending=True)
-        of_item = [tuple(zip(*(x[path.item == item].tolist() for x in path[1:]), strict=True)) for path in top.segments]
+        of_item = [tuple(path.per_item()[item]) for path in top.segments]
         assert of_item == [every.paths[i] for i in order[:3]]
         assert float(ours.max[item]) == pytest.approx(float(every.scores.max()), abs=1e-3)
         paths = Counter(tuple(zip(*(x[s.item == item].tolist() for x in s[1:]), strict=True)) for s in seen)
@@ -112,8 +112,11 @@ def test_semi_markov_against_every_segmentation():
     alone = SemiMarkov(p._replace(emissions=p.emissions[0], lengths=None))
     assert float(alone.partition) == pytest.approx(float(ours.partition[0]))
     likely = ours.log_prob(best)
-    listed = [[(s, t, c) for i, s, t, c in zip(*(x.tolist() for x in best), strict=True) if i == b] for b in range(B)]
-    assert ours.log_prob(listed).equal(likely)
+    assert ours.log_prob(best.per_item()).equal(likely)
+    first = Segments(*(x[best.item == 0] for x in best))
+    assert (first.per_item(), first.per_item(B)) == (best.per_item()[:1], [best.per_item()[0], []])
+    none = Segments(*(x[:0] for x in best))
+    assert (none.per_item(), none.per_item(1)) == ([], [[]])
     assert bool((likely <= 0).all())
 
 

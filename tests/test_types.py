@@ -38,6 +38,7 @@ def test_operations() -> None:
     best = assert_type(semiseg.viterbi(p, threads=1), Viterbi)
     segments = assert_type(best.segments, Segments)
     assert_type(segments.start, Tensor)
+    assert_type(segments.per_item(), list[list[tuple[int, int, int]]])
     found = assert_type(semiseg.marginals(p, want=("start",), segments=segments), Marginals)
     assert_type(found.position, Tensor | None)
     assert_type(semiseg.sample(p, 2, seed=1), list[Segments])
