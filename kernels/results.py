@@ -46,8 +46,8 @@ class Viterbi(NamedTuple):
 
 
 class KBest(NamedTuple):
-    score: Tensor  # (B, n) float64, falling; -inf where an item has fewer segmentations; n <= k. No B axis without one
-    segments: list[Segments]  # n tables, the best first
+    score: Tensor  # (B, k) float64, falling; -inf where an item has fewer segmentations. No B axis without one
+    segments: list[Segments]  # k tables, the best first; items that have fewer have no rows in the last
     report: Report
 
 

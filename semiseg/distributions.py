@@ -96,7 +96,7 @@ class SemiMarkov:
         return kernels.kl(self.potentials, other.potentials)
 
     def topk(self, k: int) -> KBest:
-        """Return the k likeliest segmentations and their scores, best first."""
+        """Return the k likeliest segmentations and their scores, best first; -inf, and no rows: an item has no more."""
         return kernels.k_best(self.potentials, k)
 
     def sample(self, n: int = 1) -> list[Segments]:
@@ -195,7 +195,7 @@ class LinearChain:
         return self.segmentations.kl(other.segmentations)
 
     def topk(self, k: int) -> tuple[Tensor, Tensor]:
-        """Return (k, B, N) the likeliest labels, best first, and (B, k) their scores; -inf: an item has no more."""
+        """Return (k, B, N) the likeliest labels, best first, and (B, k) scores; -1 and -inf: an item has no more."""
         found = self.segmentations.topk(k)
         return torch.stack([self._labels(path) for path in found.segments]), found.score
 

@@ -68,6 +68,19 @@ def test_linear_chain_topk(struct):
         assert labels[k].tolist() == [as_labels(want[k, item]) for item in range(B)]
 
 
+def test_more_than_there_are():
+    """As many rows as were asked for, whatever an item has."""
+    chain = LinearChain(torch.zeros(2, 1, 2, 2), torch.tensor([2, 1]))
+    labels, scores = chain.topk(6)
+    assert scores.tolist() == [[0.0] * 4 + [-torch.inf] * 2, [0.0] * 2 + [-torch.inf] * 4]
+    assert labels[:, 0].tolist() == [[0, 0], [1, 0], [0, 1], [1, 1], [-1, -1], [-1, -1]]
+    assert labels[:, 1].tolist() == [[0, -1], [1, -1], *[[-1, -1]] * 4]
+    found = chain.segmentations.topk(6)
+    assert found.score.equal(scores)
+    sizes = [[len(path) for path in table.per_item(2)] for table in found.segments]
+    assert sizes == [*[[2, 1]] * 2, *[[2, 0]] * 2, *[[0, 0]] * 2]
+
+
 def factors() -> tuple[Potentials, torch.Tensor]:
     """Factors, and torch-struct's table of them."""
     g = torch.Generator().manual_seed(3)
