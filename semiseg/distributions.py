@@ -22,7 +22,7 @@ class SemiMarkov:
 
     >>> p = Potentials(torch.zeros(1, 4, 2), torch.zeros(3, 2), torch.zeros(2, 2))
     >>> SemiMarkov(p).count  # segments of one or two positions
-    tensor([44.0000], dtype=torch.float64)
+    tensor([44.], dtype=torch.float64)
     >>> SemiMarkov(p).log_prob([[(0, 2, 1), (2, 4, 0)]]).exp() * 44
     tensor([1.0000], dtype=torch.float64)
     """
@@ -105,8 +105,11 @@ class SemiMarkov:
 
     @property
     def count(self) -> Tensor:
-        """Return (B,) how many segmentations are possible; `semiring(p, "count")` has exact integers."""
-        return log_count(self.potentials).exp()
+        """Return (B,) float64, how many segmentations are possible: by way of the log, at any length.
+
+        Exact below 2^36, right to eleven digits above, inf from 1.8e308 on; `semiring(p, "count")` has exact integers.
+        """
+        return log_count(self.potentials).exp().round()
 
     @property
     def segments(self) -> Tensor:
@@ -121,7 +124,7 @@ class LinearChain:
 
     >>> chain = LinearChain(torch.zeros(1, 3, 2, 2))
     >>> chain.count, chain.argmax
-    (tensor([16.0000], dtype=torch.float64), tensor([[0, 0, 0, 0]]))
+    (tensor([16.], dtype=torch.float64), tensor([[0, 0, 0, 0]]))
     """
 
     def __init__(self, log_potentials: Tensor, lengths: Tensor | None = None):
@@ -205,7 +208,7 @@ class LinearChain:
 
     @property
     def count(self) -> Tensor:
-        """Return (B,) how many label sequences are possible."""
+        """Return (B,) how many label sequences are possible; float64, as `SemiMarkov.count`."""
         return self.segmentations.count
 
     def _labels(self, path: Segments) -> Tensor:
