@@ -318,10 +318,13 @@ class SemiCRF(Checkpointed):
             targets.check_rules(path, lengths, rules, p.origin)
             return path_score(p, moved(path, device))
         if path is None:
+            runs = path_of(labels, lengths, joined=not rules.by_position)
+            targets.check_rules(runs, lengths, rules, p.origin, exact=False)
             wrong = targets.wrong_labels(labels, T, C)
         elif rules.repeats:
             raise SemisegError("target: unknown stretches beside known segments need repeats=False")
         else:
+            targets.check_rules(path, lengths, rules, p.origin)
             wrong = targets.wrong_beside(path, lengths, T, C)
         forbidden = torch.from_numpy(wrong).to(device)
         try:
