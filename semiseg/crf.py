@@ -152,11 +152,14 @@ class SemiCRF(Checkpointed):
         self.shortest = list(self.grammar.shortest)
         limits = zip(_each("max_duration", max_duration, C), self.grammar.longest, strict=True)
         self.longest = [K if limit is None else limit for K, limit in limits]
-        for K in self.longest:
-            if not isinstance(K, int):
-                raise SemisegError(f"max_duration: expected integers, got {K!r}")
         tails = zip(_each("tail", tail, C), self.grammar.longest, strict=True)
         self.endless = [bool(x) and limit is None for x, limit in tails]
+        for name, K, low, endless in zip(self.names, self.longest, self.shortest, self.endless, strict=True):
+            if not isinstance(K, int):
+                raise SemisegError(f"max_duration: expected integers, got {K!r}")
+            if K < low + endless:
+                with_tail = f" with a tail, {low} with tail=False" if endless else ""
+                raise SemisegError(f"max_duration: expected at least {low + endless} for {name!r}{with_tail}, got {K}")
         self._add_laws(_each("durations", durations, C))
         self._add_grammar(ends)
 

@@ -7,7 +7,7 @@ from torch.nn.functional import pad
 from . import kernels, targets
 from .counting import expected_segments, log_count
 from .errors import SemisegError
-from .hidden_states import checked
+from .hidden_states import check_finite, checked
 from .kernels import Boundary, KBest, Marginals, Potentials, Segments, Viterbi
 from .kernels.checks import check_types
 from .kernels.devices import moved
@@ -134,6 +134,8 @@ class LinearChain:
         self.log_potentials = log_potentials
         blank = log_potentials.new_zeros(B, N, C)
         self.lengths = checked(blank, lengths, C).cpu()
+        if N > 1:
+            check_finite(log_potentials.detach().flatten(2), self.lengths - 1, forbidding=True, name="log_potentials")
         changes = pad(log_potentials.transpose(2, 3).flatten(2), (0, 0, 1, 1))
         behind = torch.arange(N + 1) >= self.lengths[:, None]  # nothing changes at the end and beyond
         scores = changes.masked_fill(behind.to(changes.device)[..., None], 0.0)

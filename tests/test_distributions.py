@@ -157,6 +157,14 @@ def test_what_cannot_be_used():
         LinearChain(torch.zeros(2, 3, 4))
     with pytest.raises(SemisegError, match=r"lengths: expected 1\.\.6, got 7 for item 1"):
         LinearChain(table(), torch.tensor([6, 7]))
+    for value in (torch.nan, torch.inf):
+        scores = table()
+        scores[1, 3, 0, 2] = value
+        with pytest.raises(
+            SemisegError, match=f"^log_potentials: expected finite scores or -inf, got {value} at item 1, position 3$"
+        ):
+            LinearChain(scores)
+        assert bool(LinearChain(scores, LENGTHS).partition.isfinite().all())  # behind an end it is padding
     ours = SemiMarkov(factors()[0])
     with pytest.raises(SemisegError, match="item 0: segments 0 and 1 leave a gap, 2 to 3"):
         ours.log_prob([[(0, 2, 1), (3, 6, 1)], [(0, 6, 0)]])
