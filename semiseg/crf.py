@@ -80,7 +80,7 @@ class SemiCRF(Checkpointed):
         hidden         width of the encoder's states; None: it gives the emissions (B, T, labels) themselves
         durations      a family of semiseg.durations.FAMILIES, or a function of the lengths (K,) that gives log weights
                        (K,) or (K, labels); or one of these for each label
-        tail           whether longer segments than max_duration are possible, for all labels or each
+        tail           whether longer segments than max_duration are possible, as by default; for all labels or each
         boundaries     whether the encoder also scores the places where segments start and end
         ends           whether labels have scores for opening and closing a sequence
         repeats        whether a label may follow itself; None: at max_duration 1 without a tail, a linear chain

@@ -189,7 +189,7 @@ def check_rules(path: Segments, lengths: NDArray, rules: Rules, origin: int, *, 
     cut = (first | last) & rules.censored
     beside = np.pad(known, 1, constant_values=True)
     whole = exact | ((first | beside[:-2]) & (last | beside[2:]))
-    one = exact | ~g.allowed.diagonal(axis1=1, axis2=2).any(0)[label]
+    one = exact | ~np.diagonal(g.allowed.any(0))[label]
     broken = [
         (size < np.array(g.shortest)[label]) & ~cut & whole,
         (size > np.array(rules.longest)[label]) & ~np.array(rules.endless)[label] & one,

@@ -13,6 +13,7 @@ from semiseg import (
     Boundary,
     CalledSegment,
     Constraints,
+    KBest,
     LabelGrammar,
     LinearChain,
     Marginals,
@@ -42,6 +43,7 @@ def test_operations() -> None:
     found = assert_type(semiseg.marginals(p, want=("start",), segments=segments), Marginals)
     assert_type(found.position, Tensor | None)
     assert_type(semiseg.sample(p, 2, seed=1), list[Segments])
+    assert_type(semiseg.k_best(p, 2), KBest)
     assert_type(semiseg.entropy(p), Tensor)
     assert_type(semiseg.cross_entropy(p, q), Tensor)
     assert_type(semiseg.kl(p, q), Tensor)
