@@ -40,9 +40,7 @@ def run(command: click.Command, args: Sequence[str] | None = None) -> int:
         tell(f"{where}cannot write: {explain(error, Path(error.filename or '.').parent)}")
         silence()
         return 1
-    except (SemisegError, ValueError) as error:
-        if not is_users(error):
-            raise
+    except SemisegError as error:
         tell(str(error))
         return 2 if isinstance(error, UsageError) else 1
     return status if isinstance(status, int) else 0
@@ -64,14 +62,6 @@ def interrupted(status: int, stop: BaseException | None) -> int:
 def silence() -> None:
     """Send what is left of stdout nowhere: the interpreter flushes once more when it ends, and would complain then."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def is_users(error: Exception) -> bool:
-    """Whether the error speaks of the user's input: the family of semiseg, or a class that the kernels define.
-
-    Kernels import nothing upward and have their own; asking by name spares the import of torch.
-    """
-    return isinstance(error, SemisegError) or type(error).__module__.startswith("semiseg.kernels.")
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

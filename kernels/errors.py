@@ -1,7 +1,11 @@
-"""What the kernels raise."""
+"""What the kernels raise, and what everything raises that cannot use what it is given."""
 
 
-class PotentialsError(ValueError):
+class SemisegError(ValueError):
+    """Something outside the program is wrong; the message is one line that says what was expected and what came."""
+
+
+class PotentialsError(SemisegError):
     """Scores that cannot be used as they are: one line that says what was expected and what came."""
 
 

@@ -41,6 +41,8 @@ def k_best(
 ) -> KBest:
     """Return the k best segmentations of every item, best first, exact and with ties broken as `viterbi` does.
 
+    Where an item has fewer, the scores of those that are not there are -inf, and their tables have none of its rows.
+
     >>> emissions = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
     >>> k_best(Potentials(emissions, torch.zeros(4, 2), torch.full((2, 2), -0.5)), 2).score
     tensor([3.5000, 3.0000], dtype=torch.float64)

@@ -6,12 +6,26 @@ from torch import Tensor
 
 
 class Segments(NamedTuple):
-    """Segments of a batch in one table, ordered by item and start; positions are 0-based, half-open."""
+    """Segments of a batch in one table, ordered by item and start; positions are 0-based, half-open.
+
+    >>> import torch
+    >>> Segments(*torch.tensor([(0, 0, 4, 1), (0, 4, 9, 0), (1, 0, 6, 2)]).T).per_item()
+    [[(0, 4, 1), (4, 9, 0)], [(0, 6, 2)]]
+    """
 
     item: Tensor  # (N,) int64: which sequence of the batch
     start: Tensor  # (N,) int64
     end: Tensor  # (N,) int64
     label: Tensor  # (N,) int64
+
+    def per_item(self, items: int | None = None) -> list[list[tuple[int, int, int]]]:
+        """Return (start, end, label) of the segments of every item; `items`: how many, where the last may have none."""
+        if items is None:
+            items = int(self.item.max()) + 1 if len(self.item) else 0
+        out: list[list[tuple[int, int, int]]] = [[] for _ in range(items)]
+        for item, start, end, label in zip(*(x.tolist() for x in self), strict=True):
+            out[item].append((start, end, label))
+        return out
 
 
 class Report(NamedTuple):
@@ -32,8 +46,8 @@ class Viterbi(NamedTuple):
 
 
 class KBest(NamedTuple):
-    score: Tensor  # (B, n) float64, falling; -inf where an item has fewer segmentations; n <= k. No B axis without one
-    segments: list[Segments]  # n tables, the best first
+    score: Tensor  # (B, k) float64, falling; -inf where an item has fewer segmentations. No B axis without one
+    segments: list[Segments]  # k tables, the best first; items that have fewer have no rows in the last
     report: Report
 
 

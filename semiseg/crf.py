@@ -11,6 +11,7 @@ from torch.nn.functional import linear, pad
 
 from . import targets
 from .centring import KINDS, Centring, centred
+from .checkpoints import Checkpointed
 from .constraints import Constraints, constrained
 from .counting import begun
 from .durations import Given, Law, family, tabulate
@@ -53,10 +54,7 @@ class Decoding(NamedTuple):
 
     def per_item(self) -> list[list[tuple[int, int, int]]]:
         """Return (start, end, label) of the segments of every item."""
-        out: list[list[tuple[int, int, int]]] = [[] for _ in self.score]
-        for item, *segment in zip(*(x.tolist() for x in self.segments), strict=True):
-            out[item].append((segment[0], segment[1], segment[2]))
-        return out
+        return self.segments.per_item(len(self.score))
 
 
 class Posteriors(NamedTuple):
@@ -74,7 +72,7 @@ class Posteriors(NamedTuple):
         return begun(self.start, self.position)
 
 
-class SemiCRF(nn.Module):
+class SemiCRF(Checkpointed):
     """Segments of sequences from the hidden states (B, T, hidden) of an encoder.
 
         labels         their number, or names
@@ -82,7 +80,7 @@ class SemiCRF(nn.Module):
         hidden         width of the encoder's states; None: it gives the emissions (B, T, labels) themselves
         durations      a family of semiseg.durations.FAMILIES, or a function of the lengths (K,) that gives log weights
                        (K,) or (K, labels); or one of these for each label
-        tail           whether longer segments than max_duration are possible, for all labels or each
+        tail           whether longer segments than max_duration are possible, as by default; for all labels or each
         boundaries     whether the encoder also scores the places where segments start and end
         ends           whether labels have scores for opening and closing a sequence
         repeats        whether a label may follow itself; None: at max_duration 1 without a tail, a linear chain
@@ -154,11 +152,14 @@ class SemiCRF(nn.Module):
         self.shortest = list(self.grammar.shortest)
         limits = zip(_each("max_duration", max_duration, C), self.grammar.longest, strict=True)
         self.longest = [K if limit is None else limit for K, limit in limits]
-        for K in self.longest:
-            if not isinstance(K, int):
-                raise SemisegError(f"max_duration: expected integers, got {K!r}")
         tails = zip(_each("tail", tail, C), self.grammar.longest, strict=True)
         self.endless = [bool(x) and limit is None for x, limit in tails]
+        for name, K, low, endless in zip(self.names, self.longest, self.shortest, self.endless, strict=True):
+            if not isinstance(K, int):
+                raise SemisegError(f"max_duration: expected integers, got {K!r}")
+            if K < low + endless:
+                with_tail = f" with a tail, {low} with tail=False" if endless else ""
+                raise SemisegError(f"max_duration: expected at least {low + endless} for {name!r}{with_tail}, got {K}")
         self._add_laws(_each("durations", durations, C))
         self._add_grammar(ends)
 
@@ -320,10 +321,13 @@ class SemiCRF(nn.Module):
             targets.check_rules(path, lengths, rules, p.origin)
             return path_score(p, moved(path, device))
         if path is None:
+            runs = path_of(labels, lengths, joined=not rules.by_position)
+            targets.check_rules(runs, lengths, rules, p.origin, exact=False)
             wrong = targets.wrong_labels(labels, T, C)
         elif rules.repeats:
             raise SemisegError("target: unknown stretches beside known segments need repeats=False")
         else:
+            targets.check_rules(path, lengths, rules, p.origin)
             wrong = targets.wrong_beside(path, lengths, T, C)
         forbidden = torch.from_numpy(wrong).to(device)
         try:

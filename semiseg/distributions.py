@@ -7,7 +7,7 @@ from torch.nn.functional import pad
 from . import kernels, targets
 from .counting import expected_segments, log_count
 from .errors import SemisegError
-from .hidden_states import checked
+from .hidden_states import check_finite, checked
 from .kernels import Boundary, KBest, Marginals, Potentials, Segments, Viterbi
 from .kernels.checks import check_types
 from .kernels.devices import moved
@@ -22,7 +22,7 @@ class SemiMarkov:
 
     >>> p = Potentials(torch.zeros(1, 4, 2), torch.zeros(3, 2), torch.zeros(2, 2))
     >>> SemiMarkov(p).count  # segments of one or two positions
-    tensor([44.0000], dtype=torch.float64)
+    tensor([44.], dtype=torch.float64)
     >>> SemiMarkov(p).log_prob([[(0, 2, 1), (2, 4, 0)]]).exp() * 44
     tensor([1.0000], dtype=torch.float64)
     """
@@ -96,7 +96,7 @@ class SemiMarkov:
         return kernels.kl(self.potentials, other.potentials)
 
     def topk(self, k: int) -> KBest:
-        """Return the k likeliest segmentations and their scores, best first."""
+        """Return the k likeliest segmentations and their scores, best first; -inf, and no rows: an item has no more."""
         return kernels.k_best(self.potentials, k)
 
     def sample(self, n: int = 1) -> list[Segments]:
@@ -105,8 +105,11 @@ class SemiMarkov:
 
     @property
     def count(self) -> Tensor:
-        """Return (B,) how many segmentations are possible; `semiring(p, "count")` has exact integers."""
-        return log_count(self.potentials).exp()
+        """Return (B,) float64, how many segmentations are possible: by way of the log, at any length.
+
+        Exact below 2^36, right to eleven digits above, inf from 1.8e308 on; `semiring(p, "count")` has exact integers.
+        """
+        return log_count(self.potentials).exp().round()
 
     @property
     def segments(self) -> Tensor:
@@ -121,7 +124,7 @@ class LinearChain:
 
     >>> chain = LinearChain(torch.zeros(1, 3, 2, 2))
     >>> chain.count, chain.argmax
-    (tensor([16.0000], dtype=torch.float64), tensor([[0, 0, 0, 0]]))
+    (tensor([16.], dtype=torch.float64), tensor([[0, 0, 0, 0]]))
     """
 
     def __init__(self, log_potentials: Tensor, lengths: Tensor | None = None):
@@ -131,6 +134,8 @@ class LinearChain:
         self.log_potentials = log_potentials
         blank = log_potentials.new_zeros(B, N, C)
         self.lengths = checked(blank, lengths, C).cpu()
+        if N > 1:
+            check_finite(log_potentials.detach().flatten(2), self.lengths - 1, forbidding=True, name="log_potentials")
         changes = pad(log_potentials.transpose(2, 3).flatten(2), (0, 0, 1, 1))
         behind = torch.arange(N + 1) >= self.lengths[:, None]  # nothing changes at the end and beyond
         scores = changes.masked_fill(behind.to(changes.device)[..., None], 0.0)
@@ -195,7 +200,7 @@ class LinearChain:
         return self.segmentations.kl(other.segmentations)
 
     def topk(self, k: int) -> tuple[Tensor, Tensor]:
-        """Return (k, B, N) the likeliest labels, best first, and (B, k) their scores; -inf: an item has no more."""
+        """Return (k, B, N) the likeliest labels, best first, and (B, k) scores; -1 and -inf: an item has no more."""
         found = self.segmentations.topk(k)
         return torch.stack([self._labels(path) for path in found.segments]), found.score
 
@@ -205,7 +210,7 @@ class LinearChain:
 
     @property
     def count(self) -> Tensor:
-        """Return (B,) how many label sequences are possible."""
+        """Return (B,) how many label sequences are possible; float64, as `SemiMarkov.count`."""
         return self.segmentations.count
 
     def _labels(self, path: Segments) -> Tensor:

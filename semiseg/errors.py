@@ -2,11 +2,9 @@
 
 from collections.abc import Iterable
 
+from .kernels.errors import SemisegError as SemisegError  # there, since kernels import nothing upward
+
 SHOWN = 5
-
-
-class SemisegError(Exception):
-    """Something outside the program is wrong; the message is one line that says what was expected and what came."""
 
 
 class UsageError(SemisegError):

@@ -28,7 +28,7 @@ def checked(hidden: Tensor, lengths: Tensor | None, width: int, name: str = "hid
     return lengths
 
 
-def check_finite(hidden: Tensor, lengths: Tensor, forbidding: bool) -> None:
+def check_finite(hidden: Tensor, lengths: Tensor, forbidding: bool, name: str = "hidden") -> None:
     """Raise at the first state that is no number; `forbidding`: states are scores, and may be -inf."""
     low, high = torch.stack(hidden.aminmax()).tolist()  # NaN where there is any
     if high < torch.inf and (forbidding or low > -torch.inf):
@@ -40,7 +40,8 @@ def check_finite(hidden: Tensor, lengths: Tensor, forbidding: bool) -> None:
     if bool(bad.any()):
         item, position, column = (int(i) for i in bad.nonzero()[0])
         value = float(hidden[item, position, column])
-        raise SemisegError(f"hidden: expected finite states, got {value} at item {item}, position {position}")
+        wanted = "finite scores or -inf" if forbidding else "finite states"
+        raise SemisegError(f"{name}: expected {wanted}, got {value} at item {item}, position {position}")
 
 
 def inside(hidden: Tensor, lengths: Tensor) -> Tensor:

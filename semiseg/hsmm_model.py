@@ -120,6 +120,8 @@ def load(path: Path) -> StatesModel:
             if len(x) != c["states"]:
                 raise ValueError(f"{name} has shape {tuple(x.shape)}, for {c['states']} states")
         return StatesModel(hsmm, survey, c, stored.about)
+    except SemisegError:
+        raise
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         why = " ".join(str(error).split())  # torch tells it in several lines
         raise SemisegError(f"{path}: its tensors are not those of its configuration: {why}") from None

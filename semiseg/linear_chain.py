@@ -1,11 +1,12 @@
 """A linear-chain CRF with the signature, the weights and the numbers of pytorch-crf's: there a change of one import."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from .chain_score import chain_score
+from .checkpoints import Checkpointed
 from .errors import SemisegError
 from .hidden_states import checked
 from .kernels import Potentials, log_partition, viterbi
@@ -13,7 +14,7 @@ from .kernels import Potentials, log_partition, viterbi
 REDUCTIONS = ("none", "sum", "mean", "token_mean")
 
 
-class CRF(nn.Module):
+class CRF(Checkpointed):
     """Tags of sequences from emissions (T, B, tags), or (B, T, tags) with `batch_first`.
 
     A checkpoint of pytorch-crf's layer fits. Masks (like tags) must be 1 up to each sequence's end and 0 behind it.
@@ -104,16 +105,6 @@ class CRF(nn.Module):
             last=self.end_transitions,
             lengths=lengths,
         )
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *given: Any) -> None:
-        for name, x in self.named_parameters():
-            found = state_dict.get(prefix + name, x)
-            if found.shape != x.shape:
-                raise SemisegError(
-                    f"checkpoint: {prefix}{name} has shape {tuple(found.shape)}, expected {tuple(x.shape)} for "
-                    f"{self.num_tags} tags"
-                )
-        super()._load_from_state_dict(state_dict, prefix, *given)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(num_tags={self.num_tags})"

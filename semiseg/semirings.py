@@ -34,6 +34,8 @@ def semiring(
         count          how many segmentations are possible: a list of exact integers; cost grows with the square of T
         log-count      the log of that, at any length
 
+    torch-struct's StdSemiring, sums of products, is `count` where all weights are 1; of others it is the exp of `log`.
+
     >>> import torch
     >>> p = Potentials(torch.zeros(1, 4, 2), torch.zeros(3, 2), torch.zeros(2, 2))
     >>> semiring(p, "count"), semiring(p, "log-count")

@@ -100,10 +100,10 @@ def _table(target: Listed, names: tuple[str, ...]) -> Segments:
             where = f"target: item {item}, segment {number}"
             try:
                 start, end, label = segment
-                if isinstance(label, str) and label not in index:
-                    raise SemisegError(f"{where}: expected a label of {', '.join(names)}, got {label!r}")
                 known = index[label] if isinstance(label, str) else UNKNOWN if label is None else label
                 rows.append((item, *map(operator.index, (start, end, known))))
+            except KeyError:
+                raise SemisegError(f"{where}: expected a label of {', '.join(names)}, got {label!r}") from None
             except (TypeError, ValueError):
                 raise SemisegError(f"{where}: expected (start, end, label), got {segment!r}") from None
     return Segments(*torch.tensor(rows, dtype=torch.int64).reshape(-1, 4).T)
@@ -176,26 +176,34 @@ def only_path(labels: NDArray, lengths: NDArray, rules: Rules) -> Segments | Non
     return path_of(labels, lengths, joined=not rules.by_position)
 
 
-def check_rules(path: Segments, lengths: NDArray, rules: Rules, origin: int) -> None:
-    """Raise at the first segment of a whole segmentation that breaks a rule, naming the rule."""
+def check_rules(path: Segments, lengths: NDArray, rules: Rules, origin: int, *, exact: bool = True) -> None:
+    """Raise at the first known segment that breaks a rule, naming the rule.
+
+    Not `exact`: segments are runs of a known label, which may go on in an unknown stretch beside them, and may be
+    several segments where the label may follow itself.
+    """
     g = rules.grammar
     item, start, end, label = (x.numpy() for x in path)
     size = end - start
-    first, last = start == 0, end == lengths[item]
+    first, last, known = start == 0, end == lengths[item], label != UNKNOWN
     cut = (first | last) & rules.censored
-    wrong = [
-        (size < np.array(g.shortest)[label]) & ~cut,
-        (size > np.array(rules.longest)[label]) & ~np.array(rules.endless)[label],
+    beside = np.pad(known, 1, constant_values=True)
+    whole = exact | ((first | beside[:-2]) & (last | beside[2:]))
+    one = exact | ~np.diagonal(g.allowed.any(0))[label]
+    broken = [
+        (size < np.array(g.shortest)[label]) & ~cut & whole,
+        (size > np.array(rules.longest)[label]) & ~np.array(rules.endless)[label] & one,
         first & ~g.first[label],
         last & ~g.last[label] & (not rules.censored),
         np.zeros(len(item), bool),
     ]
     P = len(g.allowed)
-    wrong[-1][1:] = ~first[1:] & ~g.allowed[(start[1:] + origin) % P, label[:-1], label[1:]]
-    if not np.any(wrong):
+    broken[-1][1:] = ~first[1:] & known[:-1] & ~g.allowed[(start[1:] + origin) % P, label[:-1], label[1:]]
+    wrong = known & np.array(broken)
+    if not wrong.any():
         return
-    i = int(np.any(wrong, 0).argmax())
-    rule, name = [bool(x[i]) for x in wrong].index(True), g.labels[label[i]]
+    i = int(wrong.any(0).argmax())
+    rule, name = int(wrong[:, i].argmax()), g.labels[label[i]]
     if rule == 0:
         why = f"{size[i]} positions, but the shortest {name!r} has {g.shortest[label[i]]}"
     elif rule == 1:

@@ -237,5 +237,5 @@ def test_emissions_of_your_own():
     emissions[0, 2, 1] = -torch.inf
     assert crf.potentials(emissions).emissions.equal(emissions)
     assert not crf.marginals(emissions).position[0, 2, 1]
-    with pytest.raises(SemisegError, match="hidden: expected finite states, got inf at item 0, position 2"):
+    with pytest.raises(SemisegError, match="hidden: expected finite scores or -inf, got inf at item 0, position 2"):
         crf.decode(-emissions)

@@ -1,5 +1,7 @@
 """What the layer cannot use: one line that names the argument, the item, the segment and the rule."""
 
+import re
+
 import pytest
 import torch
 
@@ -84,10 +86,60 @@ def test_rules(target, origin, message):
         crf.loss(torch.zeros(1, 6, 4), target, origin=origin)
 
 
+@pytest.mark.parametrize(
+    ("target", "origin", "message"),
+    [
+        ([-1, 1, 1, 0, 1, -1], 0, "segment 2, (3, 4, 'gene'): 1 positions, but the shortest 'gene' has 3"),
+        ([1, 1, -1, -1, 1, -1], 0, "segment 0, (0, 2, 'gap'): 'gap' may not open a sequence"),
+        ([-1, -1, 1, 1, 0, 0], 0, "segment 2, (4, 6, 'gene'): 2 positions, but the shortest 'gene' has 3"),
+        ([-1, -1, -1, 0, 0, 0], 0, "segment 1, (3, 6, 'gene'): 'gene' may not close a sequence"),
+        ([-1, 1, 1, 1, 1, 1], 0, "segment 1, (1, 6, 'gap'): 5 positions, but the longest 'gap' has 4 by the grammar"),
+        (
+            [-1, -1, 0, 0, 1, 1],
+            0,
+            "segment 2, (4, 6, 'gap'): 'gap' may not follow 'gene' at 4, which is 1 modulo 3: only at 0",
+        ),
+        ([-1, -1, 0, 0, 1, 1], 2, None),
+        ([-1, -1, 0, -1, 1, -1], 0, None),  # the gene may be longer
+        ([(0, 2, 0), (2, 6, None)], 0, "segment 0, (0, 2, 'gene'): 2 positions, but the shortest 'gene' has 3"),
+        (
+            [(0, 1, None), (1, 6, 1)],
+            0,
+            "segment 1, (1, 6, 'gap'): 5 positions, but the longest 'gap' has 4 by the grammar",
+        ),
+        (
+            [(0, 4, 0), (4, 5, 1), (5, 6, None)],
+            0,
+            "segment 1, (4, 5, 'gap'): 'gap' may not follow 'gene' at 4, which is 1 modulo 3: only at 0",
+        ),
+        ([(0, 3, None), (3, 6, 1)], 0, None),
+    ],
+)
+def test_rules_that_the_known_part_breaks(target, origin, message):
+    crf, hidden = layer(labels=None, grammar=LabelGrammar.parse(GRAMMAR), max_duration=10), torch.zeros(2, 6, 4)
+    whole = isinstance(target[0], tuple)
+    both = [[(0, 6, None)], target] if whole else torch.tensor([[-1] * 6, target])
+    if message is None:
+        assert bool(crf.loss(hidden, both, origin=origin).isfinite())
+        return
+    with pytest.raises(SemisegError, match=f"^{re.escape(f'target: item 1, {message}')}$"):
+        crf.loss(hidden, both, origin=origin)
+
+
+def test_runs_of_labels_that_may_follow_themselves():
+    """A run may be several segments, each no longer than the longest."""
+    crf, hidden = layer(repeats=True, tail=False), torch.zeros(1, 9, 4)
+    assert bool(crf.loss(hidden, torch.tensor([[0] * 8 + [1]])).isfinite())
+    crf = layer(labels=None, grammar=LabelGrammar.parse("[labels.a]\nthen = ['a']\n[labels.b]"))
+    with pytest.raises(SemisegError, match=r"item 0, segment 1, \(2, 5, 'b'\): 'b' may not follow 'a'$"):
+        crf.loss(hidden, torch.tensor([[0, 0, 1, 1, 1, -1, -1, 0, 0]]))
+
+
 def test_partial_labels_that_nothing_fits():
-    crf = layer(labels=None, grammar=LabelGrammar.parse(GRAMMAR))
+    """What is known keeps to the rules, and nothing that may be unknown goes between."""
+    crf = layer(labels=None, grammar=LabelGrammar.parse(GRAMMAR), max_duration=10)
     with pytest.raises(SemisegError, match="target: item 1: no segmentation that the rules allow agrees with it"):
-        crf.loss(torch.zeros(2, 6, 4), torch.tensor([[-1] * 6, [-1, 1, 1, 0, 1, -1]]))
+        crf.loss(torch.zeros(2, 6, 4), [[(0, 6, None)], [(0, 3, 0), (3, 4, 1), (4, 6, None)]])
 
 
 def test_durations_over_the_longest():
@@ -147,10 +199,11 @@ def test_what_the_encoder_gives_is_no_number(value):
         ({"durations": 3}, "durations: expected a family or a function of lengths, got int"),
         ({"durations": ["free", "gamma"]}, "durations: expected one value or 3, one a label, got 2"),
         ({"max_duration": [3, 4]}, "max_duration: expected one value or 3, one a label, got 2"),
-        ({"max_duration": 1}, "durations: expected 1 <= shortest < longest, got 1 and 1"),
+        ({"max_duration": 1}, "max_duration: expected at least 2 for '0' with a tail, 1 with tail=False, got 1$"),
+        ({"max_duration": [5, 0, 5], "tail": False}, "max_duration: expected at least 1 for '1', got 0$"),
         (
-            {"max_duration": 0, "tail": False},
-            "durations: expected 1 <= shortest <= longest without a tail, got 1 and 0",
+            {"labels": None, "grammar": LabelGrammar.parse(GRAMMAR), "max_duration": 3},
+            "max_duration: expected at least 4 for 'gene' with a tail, 3 with tail=False, got 3$",
         ),
         ({"max_duration": 5.5}, "max_duration: expected integers, got 5.5"),
         ({"max_duration": [5, "9", 5]}, "max_duration: expected integers, got '9'"),

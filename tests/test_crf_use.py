@@ -144,3 +144,33 @@ def test_a_checkpoint_of_another_layer(options, message):
     other = nn.Sequential(SemiCRF(**{"labels": 3, "max_duration": 6, "hidden": 8, **options}))
     with pytest.raises(SemisegError, match=message):
         other.load_state_dict({f"0.{name}": x for name, x in stored.items()})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"transitions": None}, r"missing transitions of shape \(3, 3\)"),
+        ({"laws.0.mean": None, "first": None}, r"missing first of shape \(3,\), laws.0.mean of shape \(3,\)"),
+        ({"_extra_state": None}, "missing _extra_state"),
+        ({"bias": torch.zeros(2)}, r"unknown bias of shape \(2,\)"),
+        ({"first": None, "start": torch.zeros(3)}, r"missing first of shape \(3,\); unknown start of shape \(3,\)"),
+        ({"transitions": torch.zeros(4, 3)}, r"transitions has shape \(4, 3\), expected \(3, 3\)"),
+        ({"laws.0.mean": torch.zeros(2)}, r"laws.0.mean has shape \(2,\), expected \(3,\)"),
+        ({"projection.weight": torch.zeros(9, 7)}, r"projection.weight has shape \(9, 7\), expected \(9, 8\)"),
+        ({"last": [0.0, 0.0, 0.0]}, "last: expected a tensor, got list"),
+    ],
+)
+def test_a_checkpoint_with_other_tensors(change, message):
+    """A tensor that is of another shape is never taken; one that is missing, or more than asked for, unless strict."""
+    _, crf = model()
+    state = {name: x for name, x in {**crf.state_dict(), **change}.items() if x is not None}
+    with pytest.raises(SemisegError, match=f"^checkpoint: {message}$"):
+        crf.load_state_dict(state)
+    if message.startswith(("missing", "unknown")):
+        found = crf.load_state_dict(state, strict=False)
+        assert set(found.missing_keys) | set(found.unexpected_keys) == set(change)
+        return
+    with pytest.raises(SemisegError, match=f"^checkpoint: {message}$"):
+        crf.load_state_dict(state, strict=False)
+    with pytest.raises(SemisegError, match=f"^checkpoint: 0.{message}$"):
+        nn.Sequential(crf).load_state_dict({f"0.{name}": x for name, x in state.items()})

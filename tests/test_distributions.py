@@ -68,6 +68,19 @@ def test_linear_chain_topk(struct):
         assert labels[k].tolist() == [as_labels(want[k, item]) for item in range(B)]
 
 
+def test_more_than_there_are():
+    """As many rows as were asked for, whatever an item has."""
+    chain = LinearChain(torch.zeros(2, 1, 2, 2), torch.tensor([2, 1]))
+    labels, scores = chain.topk(6)
+    assert scores.tolist() == [[0.0] * 4 + [-torch.inf] * 2, [0.0] * 2 + [-torch.inf] * 4]
+    assert labels[:, 0].tolist() == [[0, 0], [1, 0], [0, 1], [1, 1], [-1, -1], [-1, -1]]
+    assert labels[:, 1].tolist() == [[0, -1], [1, -1], *[[-1, -1]] * 4]
+    found = chain.segmentations.topk(6)
+    assert found.score.equal(scores)
+    sizes = [[len(path) for path in table.per_item(2)] for table in found.segments]
+    assert sizes == [*[[2, 1]] * 2, *[[2, 0]] * 2, *[[0, 0]] * 2]
+
+
 def factors() -> tuple[Potentials, torch.Tensor]:
     """Factors, and torch-struct's table of them."""
     g = torch.Generator().manual_seed(3)
@@ -102,7 +115,7 @@ def test_semi_markov_against_every_segmentation():
         assert float(ours.count[item]) == pytest.approx(len(every.paths))
         assert float(ours.entropy[item]) == pytest.approx(float(-(shares.exp() * shares).sum()), abs=1e-6)
         order = shares.argsort(descending=True)
-        of_item = [tuple(zip(*(x[path.item == item].tolist() for x in path[1:]), strict=True)) for path in top.segments]
+        of_item = [tuple(path.per_item()[item]) for path in top.segments]
         assert of_item == [every.paths[i] for i in order[:3]]
         assert float(ours.max[item]) == pytest.approx(float(every.scores.max()), abs=1e-3)
         paths = Counter(tuple(zip(*(x[s.item == item].tolist() for x in s[1:]), strict=True)) for s in seen)
@@ -112,8 +125,11 @@ def test_semi_markov_against_every_segmentation():
     alone = SemiMarkov(p._replace(emissions=p.emissions[0], lengths=None))
     assert float(alone.partition) == pytest.approx(float(ours.partition[0]))
     likely = ours.log_prob(best)
-    listed = [[(s, t, c) for i, s, t, c in zip(*(x.tolist() for x in best), strict=True) if i == b] for b in range(B)]
-    assert ours.log_prob(listed).equal(likely)
+    assert ours.log_prob(best.per_item()).equal(likely)
+    first = Segments(*(x[best.item == 0] for x in best))
+    assert (first.per_item(), first.per_item(B)) == (best.per_item()[:1], [best.per_item()[0], []])
+    none = Segments(*(x[:0] for x in best))
+    assert (none.per_item(), none.per_item(1)) == ([], [[]])
     assert bool((likely <= 0).all())
 
 
@@ -141,6 +157,14 @@ def test_what_cannot_be_used():
         LinearChain(torch.zeros(2, 3, 4))
     with pytest.raises(SemisegError, match=r"lengths: expected 1\.\.6, got 7 for item 1"):
         LinearChain(table(), torch.tensor([6, 7]))
+    for value in (torch.nan, torch.inf):
+        scores = table()
+        scores[1, 3, 0, 2] = value
+        with pytest.raises(
+            SemisegError, match=f"^log_potentials: expected finite scores or -inf, got {value} at item 1, position 3$"
+        ):
+            LinearChain(scores)
+        assert bool(LinearChain(scores, LENGTHS).partition.isfinite().all())  # behind an end it is padding
     ours = SemiMarkov(factors()[0])
     with pytest.raises(SemisegError, match="item 0: segments 0 and 1 leave a gap, 2 to 3"):
         ours.log_prob([[(0, 2, 1), (3, 6, 1)], [(0, 6, 0)]])

@@ -94,11 +94,19 @@ def test_what_cannot_be_used(tags, mask, message):
         ),
         (
             lambda crf: crf.load_state_dict(CRF(4).state_dict()),
-            r"checkpoint: start_transitions has shape \(4,\), expected \(3,\) for 3 tags",
+            r"checkpoint: start_transitions has shape \(4,\), expected \(3,\)",
         ),
         (
             lambda crf: torch.nn.Sequential(crf).load_state_dict(torch.nn.Sequential(CRF(4)).state_dict()),
-            r"checkpoint: 0.start_transitions has shape \(4,\), expected \(3,\) for 3 tags",
+            r"checkpoint: 0.start_transitions has shape \(4,\), expected \(3,\)",
+        ),
+        (
+            lambda crf: crf.load_state_dict({**crf.state_dict(), "bias": torch.zeros(3)}),
+            r"checkpoint: unknown bias of shape \(3,\)",
+        ),
+        (
+            lambda crf: crf.load_state_dict({"transitions": torch.zeros(3, 3), "end_transitions": torch.zeros(3)}),
+            r"checkpoint: missing start_transitions of shape \(3,\)",
         ),
     ],
 )

@@ -12,7 +12,7 @@ import semiseg
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
-RECORDS = {"Boundary", "CalledSegment", "Marginals", "Potentials", "Segments", "Viterbi"}
+RECORDS = {"Boundary", "CalledSegment", "KBest", "Marginals", "Potentials", "Segments", "Viterbi"}
 
 
 def sections() -> dict[str, list[str]]:

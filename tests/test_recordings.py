@@ -122,6 +122,13 @@ def test_nothing_is_unpickled(tmp_path):
         open_recordings(path)
 
 
+def test_what_is_known_of_an_array_is_said_as_it_is(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((2, 3, 4)))
+    with pytest.raises(SemisegError, match=rf"^{path}: a: expected numbers of shape \(T,\) or \(T, channels\), found"):
+        open_recordings(path)
+
+
 def test_a_folder_without_recordings(tmp_path):
     with pytest.raises(SemisegError, match="no recordings"):
         open_recordings(tmp_path)

@@ -258,7 +258,7 @@ def test_hdf5_from_strangers(folder: Path, tmp_path: Path) -> None:
         ("raw", "lie in other files"), ("packed", "repack it"), ("text", "expected numbers"),
         ("cube", "expected shape"), ("wide", "chunks have 1024 MiB"),
     ]:  # fmt: skip
-        with pytest.raises(SemisegError, match=said):
+        with pytest.raises(SemisegError, match=f"^(?!.*damaged).*{said}"):
             open_source(tmp_path / "x.h5", dataset=dataset)
     whole = (tmp_path / "t.h5").read_bytes()
     (tmp_path / "cut.h5").write_bytes(whole[: len(whole) // 2])

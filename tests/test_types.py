@@ -13,6 +13,7 @@ from semiseg import (
     Boundary,
     CalledSegment,
     Constraints,
+    KBest,
     LabelGrammar,
     LinearChain,
     Marginals,
@@ -38,9 +39,11 @@ def test_operations() -> None:
     best = assert_type(semiseg.viterbi(p, threads=1), Viterbi)
     segments = assert_type(best.segments, Segments)
     assert_type(segments.start, Tensor)
+    assert_type(segments.per_item(), list[list[tuple[int, int, int]]])
     found = assert_type(semiseg.marginals(p, want=("start",), segments=segments), Marginals)
     assert_type(found.position, Tensor | None)
     assert_type(semiseg.sample(p, 2, seed=1), list[Segments])
+    assert_type(semiseg.k_best(p, 2), KBest)
     assert_type(semiseg.entropy(p), Tensor)
     assert_type(semiseg.cross_entropy(p, q), Tensor)
     assert_type(semiseg.kl(p, q), Tensor)
@@ -94,4 +97,5 @@ def test_the_rest() -> None:
     with pytest.raises(semiseg.PotentialsError, match="lengths"):
         semiseg.viterbi(model()._replace(lengths=torch.tensor([9])))
     assert issubclass(semiseg.InfeasibleError, semiseg.PotentialsError)
-    assert issubclass(SemisegError, Exception)
+    assert issubclass(semiseg.PotentialsError, SemisegError)
+    assert issubclass(SemisegError, ValueError)

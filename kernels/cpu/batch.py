@@ -280,7 +280,7 @@ def viterbi(leaves: Leaves, layout: Layout, options: Options) -> tuple[Tensor, S
 
 
 def k_best(leaves: Leaves, layout: Layout, options: Options, k: int) -> tuple[Tensor, list[Segments], Report]:
-    """Return (B, n) scores, n tables, each with one segmentation of every item that has so many, and the report."""
+    """Return (B, k) scores, k tables, each with one segmentation of every item that has so many, and the report."""
 
     def work(item: int):
         x = sequence(leaves, layout, item)
@@ -288,12 +288,12 @@ def k_best(leaves: Leaves, layout: Layout, options: Options, k: int) -> tuple[Te
         return plan, k_best_item(x, k, plan, pool(options.threads))
 
     found = each_item(layout, options, work)
-    scores = torch.full((len(found), max(len(paths.scores) for _, paths in found)), -torch.inf, dtype=torch.float64)
+    scores, none = torch.full((len(found), k), -torch.inf, dtype=torch.float64), np.empty((0, 3), np.int64)
     for b, (_, paths) in enumerate(found):
         scores[b, : len(paths.scores)] = torch.tensor(paths.scores, dtype=torch.float64) * fixed.UNIT
     segments = [
-        table([(b, *paths.segments[n].T) for b, (_, paths) in enumerate(found) if n < len(paths.scores)])
-        for n in range(scores.shape[1])
+        table([(b, *(paths.segments[n] if n < len(paths.segments) else none).T) for b, (_, paths) in enumerate(found)])
+        for n in range(k)
     ]
     report = join([Report(chunks=plan.chunks, **paths.settled._asdict(), closing=0.0) for plan, paths in found])
     return scores, segments, report

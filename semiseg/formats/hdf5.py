@@ -35,6 +35,8 @@ def unpacking(path: Path) -> Iterator[None]:
     """Whatever goes wrong with the file inside is a SemisegError."""
     try:
         yield
+    except SemisegError:
+        raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         why = " ".join(str(error.args[0] if error.args else error).split())
         raise SemisegError(f"{path}: cannot be read as HDF5, it may be damaged or cut off: {why}") from error

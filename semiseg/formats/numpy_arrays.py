@@ -17,6 +17,8 @@ def read(path: Path, dataset: str | None) -> list[Recording]:
             return [recording(path, path.stem, found, None)]
         with found:
             arrays = {name: found[name] for name in found.files if dataset in (None, name) or name == "rate"}
+    except SemisegError:
+        raise
     except (OSError, ValueError, EOFError) as error:
         raise SemisegError(f"{path}: no array of numbers, or damaged: {error}") from None
     told = arrays.pop("rate", None)
