@@ -71,7 +71,7 @@ def free(law: Free, counts: Tensor, steps: Tensor, cut: Tensor) -> None:
     stay = before.tail.exp()
     lengths = law.lengths.double().repeat(1, counts.shape[1])
     lengths[-1] += stay / (1 - stay)
-    mass = shares(counts[1:].T, LEAST, (price * lengths).T).T  # the last of all lengths from K on
+    mass = shares_at_price(counts[1:].T, LEAST, (price * lengths).T).T  # the last of all lengths from K on
     # the tail, given its mass: how many steps r beyond K a segment goes on average
     a, n = price * mass[-1], counts[-1]
     rest = a + n
@@ -109,12 +109,27 @@ def climb(law: Law, counts: Tensor, steps: Tensor, cut: Tensor) -> None:
             law.load_state_dict(before)
 
 
-def shares(counts: Tensor, least: float, price: Tensor | None = None) -> Tensor:
-    """Return p (R, n) with the largest `sum counts log p - price p` in each row, sums of 1, and none below `least`.
+def shares(counts: Tensor, least: float) -> Tensor:
+    """Return p (R, n) with the largest `sum counts log p` in each row, sums of 1, and none below `least`.
+
+    What is below its share of the sum gets `least`, and the others the rest; that may put more of them below theirs.
+    """
+    few = counts < 0
+    while True:
+        rest = torch.where(few, 0, counts).sum(-1, keepdim=True) / (1 - least * few.sum(-1, keepdim=True))
+        fewer = few | (counts <= least * rest)
+        if torch.equal(few, fewer):
+            break
+        few = fewer
+    p = torch.where(few, least, counts / rest)
+    return p / p.sum(-1, keepdim=True)  # where nothing was counted, all alike
+
+
+def shares_at_price(counts: Tensor, least: float, price: Tensor) -> Tensor:
+    """Return p (R, n) with the largest `sum counts log p - price p` in each row, as `shares` does.
 
     p = max(least, counts / (x + price)) with the x, found by halving, at which it sums to 1.
     """
-    price = torch.zeros_like(counts) if price is None else price
     total = counts.sum(-1, keepdim=True)
     # below: one of the terms alone is 1; above: all are smaller than their share
     low = (torch.where(counts > 0, counts, -torch.inf) - price).amax(-1, keepdim=True).clamp(min=-1e300)

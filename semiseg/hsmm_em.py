@@ -11,7 +11,7 @@ M step follows at once. With one group that is EM as in the books; with many a p
 passes would, and what is kept is counts, not data.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -21,7 +21,8 @@ from torch import Tensor
 
 from .durations import Geometric
 from .hsmm import Hsmm, Statistics
-from .kernels import log_partition, marginals, viterbi
+from .kernels import marginals, viterbi
+from .kernels.cpu.chain import chain_counts
 from .signals import Source, Strip
 
 
@@ -34,6 +35,7 @@ class Stretch(NamedTuple):
 
 
 Group = tuple[Stretch, ...]
+Read = Callable[[Group], tuple[Tensor, Tensor]]  # what a `Reader` does
 
 
 def stretches(sources: Sequence[Source], longest: int) -> list[Stretch]:
@@ -72,47 +74,53 @@ class Reader:
     def __call__(self, group: Group) -> tuple[Tensor, Tensor]:
         """Return the values, and (B,) lengths."""
         lengths = [part.last - part.first for part in group]
-        rows = []
-        for part, n in zip(group, lengths, strict=True):
+        found = None
+        for i, part in enumerate(group):
             low = max(0, part.first - self.context)
-            x = np.asarray(part.strip.read(low, part.last), self.dtype)
-            left, right = self.context - (part.first - low), max(lengths) - n
-            rows.append(np.pad(x, ((left, right), (0, 0)), constant_values=np.nan))
-        return torch.from_numpy(np.stack(rows)).to(self.device), torch.tensor(lengths)
+            x = part.strip.read(low, part.last)
+            if found is None:
+                found = np.full((len(group), self.context + max(lengths), x.shape[1]), np.nan, self.dtype)
+            found[i, self.context - (part.first - low) :][: len(x)] = x
+        return torch.from_numpy(found).to(self.device), torch.tensor(lengths)
 
 
 @torch.no_grad()
-def expected(model: Hsmm, read: Reader, group: Group) -> Statistics:
+def expected(model: Hsmm, read: Read, group: Group) -> Statistics:
     """Return the expected counts of a group: the E step."""
     x, lengths = read(group)
+    if isinstance(model.law, Geometric):
+        return expected_of_chain(model, x, lengths)
     scores = model.potentials(model.density(x))._replace(lengths=lengths)
-    is_geometric = isinstance(model.law, Geometric)
-    found = marginals(scores, want=("position", "transitions", *(() if is_geometric else ("durations",))))
+    found = marginals(scores, want=("position", "transitions", "durations"))
     assert found.position is not None and found.transitions is not None  # noqa: PT018 - all were asked for
+    assert found.durations is not None and found.tail_steps is not None  # noqa: PT018
     first, changes = (v.double().sum(0).cpu() for v in (found.position[:, 0], found.transitions[:, 0]))
-    if is_geometric:
-        durations, steps = ends_and_stays(first, changes, found.position.double().sum((0, 1)).cpu())
-    else:
-        assert found.durations is not None and found.tail_steps is not None  # noqa: PT018
-        durations, steps = (v.double().sum(0).cpu() for v in (found.durations, found.tail_steps))
+    durations, steps = (v.double().sum(0).cpu() for v in (found.durations, found.tail_steps))
     emissions = {name: v.cpu() for name, v in model.family.statistics(x, found.position).items()}
     seen = torch.stack([found.log_partition.sum().cpu(), lengths.sum().double()])
     return Statistics(first, changes, durations, steps, seen, emissions)
 
 
-def ends_and_stays(first: Tensor, changes: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (3, C) durations and (C,) steps with the sums that geometric laws want, from counts that cost less.
+def expected_of_chain(model: Hsmm, x: Tensor, lengths: Tensor) -> Statistics:
+    """Return the expected counts under geometric laws: those of a chain that stays or leaves at every position.
 
-    They are those of a chain that stays or leaves at every position, so nothing hidden beyond ends is needed: the
+    Nothing hidden beyond ends is needed for the (3, C) durations and (C,) steps with the sums that the laws want: the
     stretches that begin under a state, which `geometric` adds, are taken off here.
     """
-    durations = torch.zeros(3, len(first), dtype=first.dtype)
+    occupancy, moves = model.chain()
+    found = chain_counts(occupancy.numpy(), moves.numpy(), model.density(x).cpu().double().numpy(), lengths.tolist())
+    position, all_moves = torch.from_numpy(found.position), torch.from_numpy(found.changes)
+    stays = all_moves.diagonal()
+    first, changes = position[:, 0].sum(0), all_moves - stays.diag()
+    durations = torch.zeros(3, len(first), dtype=torch.float64)
     durations[1] = changes.sum(1) - first
-    return durations, positions - changes.sum(0) - first
+    seen = torch.tensor([found.log_partition.sum(), float(lengths.sum())], dtype=torch.float64)
+    emissions = {name: v.cpu() for name, v in model.family.statistics(x, position.to(x)).items()}
+    return Statistics(first, changes, durations, stays.clone(), seen, emissions)
 
 
 @torch.no_grad()
-def on_best_path(model: Hsmm, read: Reader, group: Group) -> Statistics:
+def on_best_path(model: Hsmm, read: Read, group: Group) -> Statistics:
     """Return the counts of the best paths of a group; of durations those of segments that no end cuts."""
     x, lengths = read(group)
     scores = model.potentials(model.density(x))._replace(lengths=lengths)
@@ -125,16 +133,16 @@ def on_best_path(model: Hsmm, read: Reader, group: Group) -> Statistics:
     k, c = (end - start)[whole], label[whole]
     durations = torch.bincount(k.clamp(max=longest) * C + c, minlength=(longest + 1) * C).double()
     steps = torch.bincount(c, (k - longest).clamp(min=0).double(), minlength=C)
-    weights = torch.zeros(*x.shape[:1], int(lengths.max()), C, dtype=torch.float64)
-    for i, a, b, s in zip(item.tolist(), start.tolist(), end.tolist(), label.tolist(), strict=True):
-        weights[i, a:b, s] = 1
-    emissions = model.family.statistics(x, weights.to(x))
+    weights = torch.zeros(len(lengths), int(lengths.max()), C, dtype=x.dtype)
+    there = torch.arange(weights.shape[1]) < lengths[:, None]
+    weights[there] = torch.eye(C, dtype=x.dtype)[label.repeat_interleave(end - start)]  # segments leave no gap
+    emissions = model.family.statistics(x, weights.to(x.device))
     seen = torch.stack([torch.zeros((), dtype=torch.float64), lengths.sum().double()])
     kept = {name: v.cpu() for name, v in emissions.items()}
     return Statistics(first, changes, durations.reshape(-1, C), steps, seen, kept)
 
 
-def sharpened(model: Hsmm, read: Reader, groups: Sequence[Group]) -> None:
+def sharpened(model: Hsmm, read: Read, groups: Sequence[Group]) -> None:
     """Make the best paths, as the model has them now, cheaper: one M step on their counts alone (Viterbi training).
 
     That is no step up the likelihood, but up the score of the segments that will be called.
@@ -146,8 +154,12 @@ def sharpened(model: Hsmm, read: Reader, groups: Sequence[Group]) -> None:
 
 
 @torch.no_grad()
-def log_likelihood(model: Hsmm, read: Reader, groups: Sequence[Group]) -> float:
-    """Return the log likelihood of groups, in nats: forward passes alone."""
+def log_likelihood(model: Hsmm, read: Read, groups: Sequence[Group]) -> float:
+    """Return the log likelihood of groups, in nats."""
+    if isinstance(model.law, Geometric):
+        return sum(float(expected(model, read, group).seen[0]) for group in groups)
+    from .kernels import log_partition  # seconds of imports, and few fits come here
+
     total = 0.0
     for group in groups:
         x, lengths = read(group)
@@ -172,7 +184,7 @@ class Counts:
 
 
 def passed(
-    model: Hsmm, read: Reader, groups: Sequence[Group], draw: np.random.Generator, counts: Counts,
+    model: Hsmm, read: Read, groups: Sequence[Group], draw: np.random.Generator, counts: Counts,
     emissions: bool = True,
 ) -> float:  # fmt: skip
     """Improve a model by one pass over all groups, in a drawn order; without `emissions`, these are held.

@@ -2,15 +2,17 @@
 
 Several starts make a few passes over a sample of the data, with geometric durations: what states say tells them apart,
 and how long they last is better learnt once they are. The likeliest goes on there with the laws asked for, and then
-over all of the data until a pass gains little. Where best paths are to be cheap (`sharpen`), explicit laws come last:
-while states learn what they say, such laws draw them to stretches so short that a path through them costs more than it
-explains. How many states there are is decided on the sample, by BIC or by the likelihood of stretches that were set
-aside. Whatever is random is drawn by seed, number of states and pass, so that a run which was killed goes on from its
-checkpoint with the same bits.
+over all of the data until a pass gains little. Models with geometric durations are chains, through which a CPU is
+before the data are on a GPU: only those with other laws go there. Where best paths are to be cheap (`sharpen`),
+explicit laws come last: while states learn what they say, such laws draw them to stretches so short that a path
+through them costs more than it explains. How many states there are is decided on the sample, by BIC or by the
+likelihood of stretches that were set aside. Whatever is random is drawn by seed, number of states and pass, so that a
+run which was killed goes on from its checkpoint with the same bits.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,14 +25,14 @@ from .errors import SemisegError
 from .hsmm import Hsmm
 from .hsmm_checkpoint import Checkpoint, Standing
 from .hsmm_durations import make
-from .hsmm_em import Counts, Group, Reader, Stretch, grouped, log_likelihood, passed, sharpened, stretches
+from .hsmm_em import Counts, Group, Read, Reader, Stretch, grouped, log_likelihood, passed, sharpened, stretches
 from .hsmm_start import WIDTHS, begin
 from .interruption import resumable
 from .signals import Source
 from .survey import Survey, look
 
 STRETCH = 1 << 14  # positions, where the data are more than a sample; items of a batch, one a thread
-GROUP = {"cpu": 1 << 16, "cuda": 1 << 22}  # positions between M steps: a GPU wants many at once
+GROUP = {"cpu": 1 << 16, "cuda": 1 << 22}  # positions of a group: a GPU wants many at once
 SAMPLE = 1 << 16  # positions
 PIECE = 1 << 12  # positions of a stretch of the sample
 PIECES = 4  # in a group of it
@@ -103,11 +105,11 @@ def fit(
         raise SemisegError(f"--criterion: expected one of {', '.join(CRITERIA)}, got {settings.criterion!r}")
     survey = look(sources)
     kind = family(name, survey, **(options or {}))
-    read = Reader(kind.context, device)
-    data = cut(sources, settings, read.device.type)
+    durations = until_sharp(kind, settings)
+    data = cut(sources, settings, "cpu" if durations == "geometric" else torch.device(device).type)
     file = Checkpoint(checkpoint, (name, options, settings._asdict(), survey.as_json()))
     standing = file.load() if resume else Standing()
-    run = Run(kind, read, data, settings, standing, file, report)
+    run = Run(kind, durations, torch.device(device), data, settings, standing, file, report)
     with resumable(lambda: file.is_kept):
         if not standing.passes:
             run.choose()
@@ -141,19 +143,30 @@ def shuffled(parts: list[Stretch], draw: np.random.Generator) -> list[Stretch]:
     return [parts[i] for i in draw.permutation(len(parts))]
 
 
+def sharpening(kind: Family, settings: Settings) -> int:
+    """Return how many steps make best paths cheaper."""
+    return 2 * isinstance(kind, Bernoulli) if settings.sharpen is None else settings.sharpen
+
+
+def until_sharp(kind: Family, settings: Settings) -> str:
+    """Return the family of the laws until what states say is known."""
+    return "geometric" if sharpening(kind, settings) else settings.durations
+
+
 class Run:
-    """A fit under way."""
+    """A fit under way; `durations` are its laws until what states say is known."""
 
     def __init__(
-        self, kind: Family, read: Reader, data: Data, settings: Settings, standing: Standing, file: Checkpoint,
-        report: Callable[[Progress], None],
+        self, kind: Family, durations: str, device: torch.device, data: Data, settings: Settings, standing: Standing,
+        file: Checkpoint, report: Callable[[Progress], None],
     ):  # fmt: skip
-        self.kind, self.read, self.data, self.settings = kind, read, data, settings
+        self.kind, self.durations, self.device, self.data, self.settings = kind, durations, device, data, settings
         self.standing, self.file, self.report = standing, file, report
-        marks = isinstance(kind, Bernoulli)
-        self.sharpen = 2 * marks if settings.sharpen is None else settings.sharpen
-        self.restarts = (12 if marks else 4) if settings.restarts is None else settings.restarts
-        self.durations = "geometric" if self.sharpen else settings.durations  # until what states say is known
+        few = 12 if isinstance(kind, Bernoulli) else 4
+        self.restarts = few if settings.restarts is None else settings.restarts
+        here, self.there = Reader(kind.context), Reader(kind.context, device)
+        self.read = here if durations == "geometric" else self.there
+        self.sampled: Read = cache(here)  # a sample is small, and every start reads it many times
 
     def choose(self) -> None:
         """Have a model of every number of states, and keep the best of them."""
@@ -177,10 +190,10 @@ class Run:
         tried = [self.trial(states, start) for start in range(self.restarts if states > 1 else 1)]
         _, model = max(tried, key=lambda found: found[0])
         self.lasting(model, self.durations)
-        counts = Counts()
+        counts, read = Counts(), self.sampled if self.durations == "geometric" else self.read
         passes: list[float] = []  # the first may be below the trial's: the laws are new
         while len(passes) < s.settle and not gained_little(passes, s.tolerance):
-            passes.append(passed(model, self.read, self.data.sample, self.draw(1, states, len(passes)), counts))
+            passes.append(passed(model, read, self.data.sample, self.draw(1, states, len(passes)), counts))
             self.report(Progress(states, "sample", len(passes), s.settle, passes[-1]))
         return model
 
@@ -194,9 +207,9 @@ class Run:
         """Return a start's log likelihood of a position after a few passes, and its model."""
         s, draw, counts, nats = self.settings, self.draw(2, states, start), Counts(), -math.inf
         width = WIDTHS[start % len(WIDTHS)]
-        model = begin(self.kind, "geometric", states, 2, self.read, self.data.sample, draw, width)
+        model = begin(self.kind, "geometric", states, 2, self.sampled, self.data.sample, draw, width)
         for i in range(s.trial):
-            nats = passed(model, self.read, self.data.sample, draw, counts)
+            nats = passed(model, self.sampled, self.data.sample, draw, counts)
             self.report(Progress(states, f"start {start + 1}", i + 1, s.trial, nats))
         return nats, model
 
@@ -220,18 +233,19 @@ class Run:
             now.model = model.state()
             self.file.save(now)
             self.report(Progress(now.states, "all data", len(now.passes), s.passes, now.passes[-1]))
-        for _ in range(self.sharpen):
-            sharpened(model, self.read, self.data.whole)
+        groups = grouped([part for group in self.data.whole for part in group], GROUP[self.device.type])
+        for _ in range(sharpening(self.kind, s)):
+            sharpened(model, self.there, groups)
         if self.durations == s.durations:
             return model, now.passes[-1]
-        return model, self.last(model)
+        return model, self.last(model, groups[::SHARE])
 
-    def last(self, model: Hsmm) -> float:
+    def last(self, model: Hsmm, groups: list[Group]) -> float:
         """Learn the laws asked for, with what states say held; return the log likelihood of a position."""
         self.lasting(model, self.settings.durations)
         counts, nats = Counts(), -math.inf
         for i in range(LAST):
-            nats = passed(model, self.read, self.data.whole[::SHARE], self.draw(4, i), counts, emissions=False)
+            nats = passed(model, self.there, groups, self.draw(4, i), counts, emissions=False)
             self.report(Progress(model.states, "durations", i + 1, LAST, nats))
         return nats
 

@@ -15,7 +15,7 @@ from .emissions import Family
 from .errors import SemisegError
 from .hsmm import Hsmm, no_self
 from .hsmm_durations import improve, make
-from .hsmm_em import Group, Reader
+from .hsmm_em import Group, Read
 
 POINTS = 20_000  # that clusters are looked for among
 ROUNDS = 10  # of moving centres
@@ -24,7 +24,7 @@ WIDTHS = (4, 1, 16, 2, 64, 8)
 
 
 def begin(
-    family: Family, durations: str, states: int, longest: int, read: Reader, groups: Sequence[Group],
+    family: Family, durations: str, states: int, longest: int, read: Read, groups: Sequence[Group],
     draw: np.random.Generator, width: int = 1,
 ) -> Hsmm:  # fmt: skip
     """Return a model whose states are clusters of the groups' values."""
