@@ -11,8 +11,9 @@ from semiseg.durations import tabulate
 from semiseg.emissions import family, guess
 from semiseg.errors import SemisegError
 from semiseg.hsmm import Hsmm, no_self
+from semiseg.hsmm_data import Reader, grouped, stretches
 from semiseg.hsmm_durations import LEAST, improve, likelihood, make, means, shares, shares_at_price
-from semiseg.hsmm_em import Counts, Reader, expected, grouped, log_likelihood, passed, stretches
+from semiseg.hsmm_em import Counts, expected, log_likelihood, passed
 from semiseg.hsmm_fit import Settings, fit
 from semiseg.kernels import log_partition, marginals, viterbi
 from semiseg.survey import look
