@@ -129,7 +129,7 @@ class NegativeBinomial(Law):
 
     def weights(self) -> Tensor:
         r, k = softplus(self.size.double()), self.lengths.double() - 1
-        going = nn.functional.logsigmoid(self.stay.double())
+        going = log_sigmoid(self.stay.double())
         return torch.lgamma(k + r) - torch.lgamma(r) - torch.lgamma(k + 1) + k * going
 
     def around(self, mean: Tensor) -> None:
@@ -143,11 +143,15 @@ class Geometric(Law):
         super().__init__(longest, shortest, **options)
         self.stay = self.parameter(math.log(mean - 1))  # logit of going on
 
+    def going(self) -> Tensor:
+        """Return () or (L,) the log probability of one more position."""
+        return log_sigmoid(self.stay.double()).clamp(max=FLATTEST)
+
     def weights(self) -> Tensor:
-        return self.lengths.double() * nn.functional.logsigmoid(self.stay.double())
+        return self.lengths.double() * self.going()
 
     def slope(self, weights: Tensor) -> Tensor:
-        return nn.functional.logsigmoid(self.stay.double()).clamp(max=FLATTEST)
+        return self.going()
 
     def around(self, mean: Tensor) -> None:
         self.stay.data.copy_((mean - 1).clamp(min=NEAR).log())
@@ -265,6 +269,11 @@ FAMILIES: dict[str, type[Law]] = {
 
 def _inverse_softplus(x: float) -> float:
     return math.log(math.expm1(x))
+
+
+def log_sigmoid(x: Tensor) -> Tensor:
+    """Return the log of the logistic function; torch's own wakes all threads, for a single number too."""
+    return -torch.logaddexp(-x, torch.zeros_like(x))
 
 
 def family(name: str, longest: int, shortest: int = 1, **shape: Any) -> Law:

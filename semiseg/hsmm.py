@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .durations import Law, tabulate
+from .durations import Geometric, Law, tabulate
 from .emissions import Family, Values
 from .hsmm_durations import free_numbers, means, shares
 from .hsmm_durations import improve as best_laws
@@ -83,6 +83,13 @@ class Hsmm:
             tail=table.tail, first=self.occupancy.log() - means(table).log(), left="censored", right="censored",
         )  # fmt: skip
         return moved(scores, emissions.device)._replace(emissions=emissions)
+
+    @torch.no_grad()
+    def chain(self) -> tuple[Tensor, Tensor]:
+        """Return a model with geometric laws as a chain: (C,) probabilities of the first state, (C, C) of the next."""
+        assert isinstance(self.law, Geometric)
+        going = self.law.going()
+        return self.occupancy, self.changes * -torch.expm1(going)[:, None] + going.exp().diag()
 
     def density(self, x: Tensor) -> Tensor:
         """Return (B, n, C) log densities of (B, context + n, D) values."""

@@ -6,19 +6,22 @@ beginnings over its mean duration is what starts there. So the expected log like
     sum_k counts[k] log d(k) + steps tail - cut log(mean duration)
 
 with `cut` the expected number of stretches that begin under the label. Free and geometric laws have their best in
-closed form (free ones: of a bound that touches it, since -log is convex); the others climb by L-BFGS, which never goes
-down.
+closed form (free ones: of a bound that touches it, since -log is convex); the others climb by Newton's steps, none of
+which goes down.
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .durations import FLATTEST, Free, Geometric, Law, Spline, Table, family, tabulate
 from .errors import SemisegError
 
 LEAST = 1e-9  # share of a length, at least: what was not seen is unlikely, not impossible
 HALVINGS = 60
-CLIMB = 20  # steps of L-BFGS: with fewer, a flat valley is walked for hundreds of M steps
+CLIMB = 20  # steps, at most: with fewer, a flat valley is walked for hundreds of M steps
+TINY = 1e-9  # gain a segment that is not worth a step
+SHORTER = 12  # tries of a shorter step
+FLAT = 1e-9  # of the strongest curvature: what is weaker is rounding
 
 
 def make(name: str, states: int, longest: int) -> Law:
@@ -71,7 +74,7 @@ def free(law: Free, counts: Tensor, steps: Tensor, cut: Tensor) -> None:
     stay = before.tail.exp()
     lengths = law.lengths.double().repeat(1, counts.shape[1])
     lengths[-1] += stay / (1 - stay)
-    mass = shares(counts[1:].T, LEAST, (price * lengths).T).T  # the last of all lengths from K on
+    mass = shares_at_price(counts[1:].T, LEAST, (price * lengths).T).T  # the last of all lengths from K on
     # the tail, given its mass: how many steps r beyond K a segment goes on average
     a, n = price * mass[-1], counts[-1]
     rest = a + n
@@ -88,33 +91,75 @@ def free(law: Free, counts: Tensor, steps: Tensor, cut: Tensor) -> None:
 
 
 def climb(law: Law, counts: Tensor, steps: Tensor, cut: Tensor) -> None:
-    """Follow the gradient of all laws together: their expected log likelihood is a sum."""
-    scale = counts.sum().clamp(min=1.0)
-    optimiser = torch.optim.LBFGS(law.parameters(), max_iter=CLIMB, line_search_fn="strong_wolfe")
-    before = {name: x.clone() for name, x in law.state_dict().items()}
+    """Follow the curvature of all laws together, each as far as it goes up: their parameters are their own."""
+    parameters = list(law.parameters())
+    enough = TINY * float(counts.sum().clamp(min=1.0))
 
-    def loss() -> Tensor:
-        return -likelihood(tabulate([law]), counts, steps, cut).sum() / scale
+    def value() -> Tensor:
+        return likelihood(tabulate([law]), counts, steps, cut)
 
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        value = loss()
-        value.backward()
-        return value
+    def set_to(x: Tensor) -> None:
+        for parameter, part in zip(parameters, x.split([p.numel() // len(steps) for p in parameters]), strict=True):
+            parameter.data.copy_(part.reshape(parameter.shape))
 
-    with torch.enable_grad():
-        first = optimiser.step(closure)
-    with torch.no_grad():
-        if not bool(loss() <= first.detach()):  # also where it has become NaN
-            law.load_state_dict(before)
+    for _ in range(CLIMB):
+        before = torch.cat([p.detach().reshape(-1, len(steps)) for p in parameters])  # (P, C)
+        with torch.enable_grad():
+            now = value()
+            slope = derivatives(now, parameters)
+            curvature = torch.stack([derivatives(row, parameters) for row in slope]).detach()  # (P, P, C)
+        if not bool(curvature.isfinite().all()):
+            break
+        direction = uphill(slope.detach(), curvature)
+        if not bool((slope.detach() * direction).sum() > enough):
+            break
+        best = now.detach()
+        length = torch.ones_like(steps)  # of each law's step
+        with torch.no_grad():
+            for _ in range(SHORTER):
+                set_to(before + length * direction)
+                down = ~(value() >= best)  # also where it has become NaN
+                if not bool(down.any()):
+                    break
+                length = torch.where(down, length / 4, length)
+            else:
+                set_to(before + torch.where(down, 0, length * direction))
 
 
-def shares(counts: Tensor, least: float, price: Tensor | None = None) -> Tensor:
-    """Return p (R, n) with the largest `sum counts log p - price p` in each row, sums of 1, and none below `least`.
+def derivatives(values: Tensor, parameters: list[nn.Parameter]) -> Tensor:
+    """Return (P, C) derivatives of values (C,), each by the parameters of its own law."""
+    found = torch.autograd.grad(values.sum(), parameters, create_graph=True, materialize_grads=True)
+    return torch.cat([x.reshape(-1, len(values)) for x in found])
+
+
+def uphill(slope: Tensor, curvature: Tensor) -> Tensor:
+    """Return (P, C) Newton's steps, turned where they would go down: along an axis that curves upwards."""
+    bend, axes = torch.linalg.eigh(curvature.permute(2, 0, 1))
+    bend = torch.maximum(bend.abs(), FLAT * bend.abs().amax(1, keepdim=True)).clamp(min=1e-300)
+    return (axes @ ((axes.mT @ slope.T[..., None]) / bend[..., None]))[..., 0].T
+
+
+def shares(counts: Tensor, least: float) -> Tensor:
+    """Return p (R, n) with the largest `sum counts log p` in each row, sums of 1, and none below `least`.
+
+    What is below its share of the sum gets `least`, and the others the rest; that may put more of them below theirs.
+    """
+    few = counts < 0
+    while True:
+        rest = torch.where(few, 0, counts).sum(-1, keepdim=True) / (1 - least * few.sum(-1, keepdim=True))
+        fewer = few | (counts <= least * rest)
+        if torch.equal(few, fewer):
+            break
+        few = fewer
+    p = torch.where(few, least, counts / rest)
+    return p / p.sum(-1, keepdim=True)  # where nothing was counted, all alike
+
+
+def shares_at_price(counts: Tensor, least: float, price: Tensor) -> Tensor:
+    """Return p (R, n) with the largest `sum counts log p - price p` in each row, as `shares` does.
 
     p = max(least, counts / (x + price)) with the x, found by halving, at which it sums to 1.
     """
-    price = torch.zeros_like(counts) if price is None else price
     total = counts.sum(-1, keepdim=True)
     # below: one of the terms alone is 1; above: all are smaller than their share
     low = (torch.where(counts > 0, counts, -torch.inf) - price).amax(-1, keepdim=True).clamp(min=-1e300)

@@ -1,9 +1,10 @@
 """EM for hidden semi-Markov models, on stretches of data that are read as they are needed.
 
 The E step is exact: `kernels.marginals` gives expected changes of states, durations (of segments that an end cuts, the
-hidden part too), and posteriors of positions. The M step has closed forms for changes, Bernoulli, Gaussian and
+hidden part too), and posteriors of positions; with geometric durations the model is a chain, which gives them for a
+twentieth of the time. The M step has closed forms for changes, Bernoulli, Gaussian and
 autoregressive emissions, free and geometric durations; sizes of counts are searched for along a line and smooth
-duration laws follow their gradient, since their best has no closed form. Every M step keeps to what it can prove:
+duration laws follow their curvature, since their best has no closed form. Every M step keeps to what it can prove:
 none lowers the likelihood.
 
 Data come in groups of stretches. EM is incremental: each group's counts replace the ones it gave the last time, and an
@@ -12,8 +13,6 @@ passes would, and what is kept is counts, not data.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,117 +20,64 @@ from torch import Tensor
 
 from .durations import Geometric
 from .hsmm import Hsmm, Statistics
-from .kernels import log_partition, marginals, viterbi
-from .signals import Source, Strip
-
-
-class Stretch(NamedTuple):
-    """Positions first..last-1 of a strip."""
-
-    strip: Strip
-    first: int
-    last: int
-
-
-Group = tuple[Stretch, ...]
-
-
-def stretches(sources: Sequence[Source], longest: int) -> list[Stretch]:
-    """Return all data cut evenly into stretches of at most so many positions."""
-    out = []
-    for source in sources:
-        for strip in source.strips:
-            n = -(-strip.length // longest)
-            edges = [strip.length * i // n for i in range(n + 1)] if n else []
-            out += [Stretch(strip, a, b) for a, b in pairwise(edges)]
-    return out
-
-
-def grouped(parts: Sequence[Stretch], most: int) -> list[Group]:
-    """Return stretches in groups of about so many positions."""
-    out: list[Group] = []
-    group: list[Stretch] = []
-    size = 0
-    for part in parts:
-        group.append(part)
-        size += part.last - part.first
-        if size + (part.last - part.first) // 2 >= most:  # nearer than with one more
-            out.append(tuple(group))
-            group, size = [], 0
-    return [*out, tuple(group)] if group else out
-
-
-class Reader:
-    """Values of groups as (B, context + n, D) tensors, NaN where there are none."""
-
-    def __init__(self, context: int, device: torch.device | str = "cpu"):
-        self.context, self.device = context, torch.device(device)
-        # a GPU's sums are of float32 weights anyway
-        self.dtype = np.float64 if self.device.type == "cpu" else np.float32
-
-    def __call__(self, group: Group) -> tuple[Tensor, Tensor]:
-        """Return the values, and (B,) lengths."""
-        lengths = [part.last - part.first for part in group]
-        rows = []
-        for part, n in zip(group, lengths, strict=True):
-            low = max(0, part.first - self.context)
-            x = np.asarray(part.strip.read(low, part.last), self.dtype)
-            left, right = self.context - (part.first - low), max(lengths) - n
-            rows.append(np.pad(x, ((left, right), (0, 0)), constant_values=np.nan))
-        return torch.from_numpy(np.stack(rows)).to(self.device), torch.tensor(lengths)
+from .hsmm_data import Group, Reader, Rows
+from .kernels import marginals
+from .kernels.cpu.chain import best_paths, chain_counts
 
 
 @torch.no_grad()
 def expected(model: Hsmm, read: Reader, group: Group) -> Statistics:
     """Return the expected counts of a group: the E step."""
+    if isinstance(model.law, Geometric):
+        return expected_of_chain(model, read.rows(group))
     x, lengths = read(group)
     scores = model.potentials(model.density(x))._replace(lengths=lengths)
-    is_geometric = isinstance(model.law, Geometric)
-    found = marginals(scores, want=("position", "transitions", *(() if is_geometric else ("durations",))))
+    found = marginals(scores, want=("position", "transitions", "durations"))
     assert found.position is not None and found.transitions is not None  # noqa: PT018 - all were asked for
+    assert found.durations is not None and found.tail_steps is not None  # noqa: PT018
     first, changes = (v.double().sum(0).cpu() for v in (found.position[:, 0], found.transitions[:, 0]))
-    if is_geometric:
-        durations, steps = ends_and_stays(first, changes, found.position.double().sum((0, 1)).cpu())
-    else:
-        assert found.durations is not None and found.tail_steps is not None  # noqa: PT018
-        durations, steps = (v.double().sum(0).cpu() for v in (found.durations, found.tail_steps))
+    durations, steps = (v.double().sum(0).cpu() for v in (found.durations, found.tail_steps))
     emissions = {name: v.cpu() for name, v in model.family.statistics(x, found.position).items()}
     seen = torch.stack([found.log_partition.sum().cpu(), lengths.sum().double()])
     return Statistics(first, changes, durations, steps, seen, emissions)
 
 
-def ends_and_stays(first: Tensor, changes: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (3, C) durations and (C,) steps with the sums that geometric laws want, from counts that cost less.
+def expected_of_chain(model: Hsmm, rows: Rows) -> Statistics:
+    """Return the expected counts under geometric laws."""
+    occupancy, moves = model.chain()
+    scores = model.density(rows.values).cpu().double()
+    found = chain_counts(occupancy.numpy(), moves.numpy(), scores.flatten(0, 1).numpy(), rows.places)
+    first, moves = torch.from_numpy(found.first), torch.from_numpy(found.moves)
+    return of_chain(model, rows, found.log_partition, first, moves, torch.from_numpy(found.rows).reshape(scores.shape))
 
-    They are those of a chain that stays or leaves at every position, so nothing hidden beyond ends is needed: the
-    stretches that begin under a state, which `geometric` adds, are taken off here.
+
+def on_best_path(model: Hsmm, rows: Rows) -> Statistics:
+    """Return the counts of the best paths of a group under geometric laws."""
+    occupancy, moves = model.chain()
+    scores = model.density(rows.values).cpu().double()
+    flat, C = scores.flatten(0, 1).numpy(), model.states
+    weights, first, steps = np.zeros(flat.shape), np.zeros(C), np.zeros((C, C))
+    for path, place in zip(best_paths(occupancy.numpy(), moves.numpy(), flat, rows.places), rows.places, strict=True):
+        weights += np.bincount(place.astype(np.int64) * C + path, minlength=weights.size).reshape(weights.shape)
+        steps += np.bincount(path[:-1] * C + path[1:], minlength=C * C).reshape(C, C)
+        first[path[0]] += 1
+    begun, moved = torch.from_numpy(first), torch.from_numpy(steps)
+    return of_chain(model, rows, 0.0, begun, moved, torch.from_numpy(weights.reshape(scores.shape)))
+
+
+def of_chain(model: Hsmm, rows: Rows, nats: float, first: Tensor, moves: Tensor, weights: Tensor) -> Statistics:
+    """Return the counts of a chain that stays or moves at every position, as geometric laws want them.
+
+    Nothing hidden beyond ends is needed for the (3, C) durations and (C,) steps with the right sums: the stretches
+    that begin under a state, which `geometric` adds, are taken off here.
     """
-    durations = torch.zeros(3, len(first), dtype=first.dtype)
+    stays = moves.diagonal()
+    changes = moves - stays.diag()
+    durations = torch.zeros(3, len(first), dtype=torch.float64)
     durations[1] = changes.sum(1) - first
-    return durations, positions - changes.sum(0) - first
-
-
-@torch.no_grad()
-def on_best_path(model: Hsmm, read: Reader, group: Group) -> Statistics:
-    """Return the counts of the best paths of a group; of durations those of segments that no end cuts."""
-    x, lengths = read(group)
-    scores = model.potentials(model.density(x))._replace(lengths=lengths)
-    item, start, end, label = (v.cpu() for v in viterbi(scores).segments)
-    C, whole = model.states, (start > 0) & (end < lengths[item])
-    longest = len(scores.durations) - 1
-    first = torch.bincount(label[start == 0], minlength=C).double()
-    inner = start[1:] > 0
-    changes = torch.bincount(label[:-1][inner] * C + label[1:][inner], minlength=C * C).double().reshape(C, C)
-    k, c = (end - start)[whole], label[whole]
-    durations = torch.bincount(k.clamp(max=longest) * C + c, minlength=(longest + 1) * C).double()
-    steps = torch.bincount(c, (k - longest).clamp(min=0).double(), minlength=C)
-    weights = torch.zeros(*x.shape[:1], int(lengths.max()), C, dtype=torch.float64)
-    for i, a, b, s in zip(item.tolist(), start.tolist(), end.tolist(), label.tolist(), strict=True):
-        weights[i, a:b, s] = 1
-    emissions = model.family.statistics(x, weights.to(x))
-    seen = torch.stack([torch.zeros((), dtype=torch.float64), lengths.sum().double()])
-    kept = {name: v.cpu() for name, v in emissions.items()}
-    return Statistics(first, changes, durations.reshape(-1, C), steps, seen, kept)
+    seen = torch.tensor([nats, float(sum(map(len, rows.places)))], dtype=torch.float64)
+    emissions = {name: v.cpu() for name, v in model.family.statistics(rows.values, weights.to(rows.values)).items()}
+    return Statistics(first, changes, durations, stays.clone(), seen, emissions)
 
 
 def sharpened(model: Hsmm, read: Reader, groups: Sequence[Group]) -> None:
@@ -139,15 +85,19 @@ def sharpened(model: Hsmm, read: Reader, groups: Sequence[Group]) -> None:
 
     That is no step up the likelihood, but up the score of the segments that will be called.
     """
-    total = on_best_path(model, read, groups[0])
+    total = on_best_path(model, read.rows(groups[0]))
     for group in groups[1:]:
-        total = total.plus(on_best_path(model, read, group))
-    model.improve(total._replace(first=torch.zeros_like(total.first)) if len(groups) > 1 else total)
+        total = total.plus(on_best_path(model, read.rows(group)))
+    model.improve(total)
 
 
 @torch.no_grad()
 def log_likelihood(model: Hsmm, read: Reader, groups: Sequence[Group]) -> float:
-    """Return the log likelihood of groups, in nats: forward passes alone."""
+    """Return the log likelihood of groups, in nats."""
+    if isinstance(model.law, Geometric):
+        return sum(float(expected(model, read, group).seen[0]) for group in groups)
+    from .kernels import log_partition  # seconds of imports, and few fits come here
+
     total = 0.0
     for group in groups:
         x, lengths = read(group)

@@ -1,12 +1,13 @@
 """A hidden semi-Markov model fitted to signals without labels: starts, passes, and how many states.
 
-Several starts make a few passes over a sample of the data, with geometric durations: what states say tells them apart,
-and how long they last is better learnt once they are. The likeliest goes on there with the laws asked for, and then
-over all of the data until a pass gains little. Where best paths are to be cheap (`sharpen`), explicit laws come last:
-while states learn what they say, such laws draw them to stretches so short that a path through them costs more than it
-explains. How many states there are is decided on the sample, by BIC or by the likelihood of stretches that were set
-aside. Whatever is random is drawn by seed, number of states and pass, so that a run which was killed goes on from its
-checkpoint with the same bits.
+Several starts make a few passes over a sample of the data, the worse half fewer, with geometric durations: what states
+say tells them apart, and how long they last is better learnt once they are. The likeliest goes on there with the laws
+asked for, and then over all of the data until a pass gains little. Models with geometric durations are chains, through
+which a CPU is before the data are on a GPU: only those with other laws go there. Where best paths are to be cheap
+(`sharpen`), explicit laws come last: while states learn what they say, such laws draw them to stretches so short that a
+path through them costs more than it explains. How many states there are is decided on the sample, by BIC or by the
+likelihood of stretches that were set aside. Whatever is random is drawn by seed, number of states and pass, so that a
+run which was killed goes on from its checkpoint with the same bits.
 """
 
 import math
@@ -22,18 +23,23 @@ from .emissions.bernoulli import Bernoulli
 from .errors import SemisegError
 from .hsmm import Hsmm
 from .hsmm_checkpoint import Checkpoint, Standing
+from .hsmm_data import Group, Reader, Stretch, grouped, stretches
 from .hsmm_durations import make
-from .hsmm_em import Counts, Group, Reader, Stretch, grouped, log_likelihood, passed, sharpened, stretches
+from .hsmm_em import Counts, log_likelihood, passed, sharpened
 from .hsmm_start import WIDTHS, begin
 from .interruption import resumable
 from .signals import Source
 from .survey import Survey, look
 
 STRETCH = 1 << 14  # positions, where the data are more than a sample; items of a batch, one a thread
-GROUP = {"cpu": 1 << 16, "cuda": 1 << 22}  # positions between M steps: a GPU wants many at once
-SAMPLE = 1 << 16  # positions
+GROUP = {"cpu": 1 << 16, "cuda": 1 << 22}  # positions of a group: a GPU wants many at once
+SMALL = 1 << 16  # positions: so few are all looked at in every pass
+SAMPLE = {True: 1 << 18, False: 1 << 16}  # positions, for chains and for other laws, which take far longer
 PIECE = 1 << 12  # positions of a stretch of the sample
 PIECES = 4  # in a group of it
+BEGIN = 1 << 16  # positions of the sample that a start is made of
+EARLY = 3  # passes of a start before the worse half of them ends,
+LATE = 2  # and so many times those of `trial` before the better ones do
 HELD = 5  # one stretch of so many is set aside
 CUT = 20  # stretches that short data are cut into, to set some aside
 LAST = 3  # passes for explicit laws, where they come last,
@@ -49,7 +55,7 @@ class Settings(NamedTuple):
     durations: str = "lognormal"
     longest: int = 32  # explicit durations, in positions
     restarts: int | None = None  # None: 12 for marks, whose starts are many ways to end, 4 for other values
-    trial: int = 8  # passes over the sample of each start
+    trial: int = 6  # passes over the sample of the better half of the starts
     settle: int = 24  # and of the best one, at most
     passes: int = 100  # over all data, at most
     tolerance: float = 1e-4  # nats a position that a pass must gain
@@ -103,11 +109,11 @@ def fit(
         raise SemisegError(f"--criterion: expected one of {', '.join(CRITERIA)}, got {settings.criterion!r}")
     survey = look(sources)
     kind = family(name, survey, **(options or {}))
-    read = Reader(kind.context, device)
-    data = cut(sources, settings, read.device.type)
+    durations = until_sharp(kind, settings)
+    data = cut(sources, settings, durations == "geometric", torch.device(device).type)
     file = Checkpoint(checkpoint, (name, options, settings._asdict(), survey.as_json()))
     standing = file.load() if resume else Standing()
-    run = Run(kind, read, data, settings, standing, file, report)
+    run = Run(kind, durations, torch.device(device), data, settings, standing, file, report)
     with resumable(lambda: file.is_kept):
         if not standing.passes:
             run.choose()
@@ -115,7 +121,7 @@ def fit(
     return Fitted(model, survey, nats, data.positions, tuple(standing.candidates))
 
 
-def cut(sources: Sequence[Source], settings: Settings, device: str) -> Data:
+def cut(sources: Sequence[Source], settings: Settings, is_chain: bool, device: str) -> Data:
     """Return the data in stretches: all of them, a sample, and what is set aside of it."""
     positions = sum(strip.length for source in sources for strip in source.strips)
     if max(settings.states) > positions:
@@ -123,12 +129,12 @@ def cut(sources: Sequence[Source], settings: Settings, device: str) -> Data:
             f"--states {max(settings.states)}: the data has only {positions} positions: ask for fewer states"
         )
     draw = np.random.default_rng([settings.seed, 0])
-    small, size = positions <= SAMPLE, GROUP[device]
+    small, size = positions <= SMALL, GROUP["cpu" if is_chain else device]
     whole = grouped(shuffled(stretches(sources, positions if small else STRETCH), draw), size)
     if small and settings.criterion == "bic":
         return Data(whole, [], whole, positions)
     pieces = shuffled(stretches(sources, -(-positions // CUT) if small else PIECE), draw)
-    pieces = pieces[: -(-SAMPLE // PIECE)]
+    pieces = pieces[: -(-SAMPLE[is_chain] // PIECE)]
     held: list[Group] = []
     if settings.criterion == "held-out":
         n = max(1, len(pieces) // HELD)
@@ -141,19 +147,29 @@ def shuffled(parts: list[Stretch], draw: np.random.Generator) -> list[Stretch]:
     return [parts[i] for i in draw.permutation(len(parts))]
 
 
+def sharpening(kind: Family, settings: Settings) -> int:
+    """Return how many steps make best paths cheaper."""
+    return 2 * isinstance(kind, Bernoulli) if settings.sharpen is None else settings.sharpen
+
+
+def until_sharp(kind: Family, settings: Settings) -> str:
+    """Return the family of the laws until what states say is known."""
+    return "geometric" if sharpening(kind, settings) else settings.durations
+
+
 class Run:
-    """A fit under way."""
+    """A fit under way; `durations` are its laws until what states say is known."""
 
     def __init__(
-        self, kind: Family, read: Reader, data: Data, settings: Settings, standing: Standing, file: Checkpoint,
-        report: Callable[[Progress], None],
+        self, kind: Family, durations: str, device: torch.device, data: Data, settings: Settings, standing: Standing,
+        file: Checkpoint, report: Callable[[Progress], None],
     ):  # fmt: skip
-        self.kind, self.read, self.data, self.settings = kind, read, data, settings
+        self.kind, self.durations, self.device, self.data, self.settings = kind, durations, device, data, settings
         self.standing, self.file, self.report = standing, file, report
-        marks = isinstance(kind, Bernoulli)
-        self.sharpen = 2 * marks if settings.sharpen is None else settings.sharpen
-        self.restarts = (12 if marks else 4) if settings.restarts is None else settings.restarts
-        self.durations = "geometric" if self.sharpen else settings.durations  # until what states say is known
+        few = 12 if isinstance(kind, Bernoulli) else 4
+        self.restarts = few if settings.restarts is None else settings.restarts
+        self.here, self.there = Reader(kind.context), Reader(kind.context, device)
+        self.read = self.here if durations == "geometric" else self.there
 
     def choose(self) -> None:
         """Have a model of every number of states, and keep the best of them."""
@@ -174,8 +190,12 @@ class Run:
     def settled(self, states: int) -> Hsmm:
         """Return the likeliest of several starts, after passes over the sample."""
         s = self.settings
-        tried = [self.trial(states, start) for start in range(self.restarts if states > 1 else 1)]
-        _, model = max(tried, key=lambda found: found[0])
+        trials = [Trial(self, states, start) for start in range(self.restarts if states > 1 else 1)]
+        for most in (EARLY, s.trial, LATE * s.trial):
+            for trial in trials:
+                trial.go_on(most)
+            trials = sorted(trials, key=lambda trial: -trial.nats)[: -(-len(trials) // 2)]
+        model = trials[0].model
         self.lasting(model, self.durations)
         counts = Counts()
         passes: list[float] = []  # the first may be below the trial's: the laws are new
@@ -189,16 +209,6 @@ class Run:
         means = model.mean_durations()
         model.law = make(durations, model.states, self.settings.longest)
         model.law.around(means)
-
-    def trial(self, states: int, start: int) -> tuple[float, Hsmm]:
-        """Return a start's log likelihood of a position after a few passes, and its model."""
-        s, draw, counts, nats = self.settings, self.draw(2, states, start), Counts(), -math.inf
-        width = WIDTHS[start % len(WIDTHS)]
-        model = begin(self.kind, "geometric", states, 2, self.read, self.data.sample, draw, width)
-        for i in range(s.trial):
-            nats = passed(model, self.read, self.data.sample, draw, counts)
-            self.report(Progress(states, f"start {start + 1}", i + 1, s.trial, nats))
-        return nats, model
 
     def score(self, model: Hsmm) -> float:
         """Return BIC on the sample, or minus the log likelihood of what was set aside: less is better."""
@@ -220,7 +230,7 @@ class Run:
             now.model = model.state()
             self.file.save(now)
             self.report(Progress(now.states, "all data", len(now.passes), s.passes, now.passes[-1]))
-        for _ in range(self.sharpen):
+        for _ in range(sharpening(self.kind, s)):
             sharpened(model, self.read, self.data.whole)
         if self.durations == s.durations:
             return model, now.passes[-1]
@@ -229,15 +239,36 @@ class Run:
     def last(self, model: Hsmm) -> float:
         """Learn the laws asked for, with what states say held; return the log likelihood of a position."""
         self.lasting(model, self.settings.durations)
+        parts = [part for group in self.data.whole for part in group]
+        groups = grouped(parts, GROUP[self.device.type])[::SHARE]
         counts, nats = Counts(), -math.inf
         for i in range(LAST):
-            nats = passed(model, self.read, self.data.whole[::SHARE], self.draw(4, i), counts, emissions=False)
+            nats = passed(model, self.there, groups, self.draw(4, i), counts, emissions=False)
             self.report(Progress(model.states, "durations", i + 1, LAST, nats))
         return nats
 
     def draw(self, *what: int) -> np.random.Generator:
         """Return a generator of its own for everything that is drawn."""
         return np.random.default_rng([self.settings.seed, *what])
+
+
+class Trial:
+    """One of several starts: its model, and the log likelihood of a position as it came to it last."""
+
+    def __init__(self, run: Run, states: int, start: int):
+        self.run, self.states, self.start, self.done = run, states, start, 0
+        self.draw, self.counts, self.nats = run.draw(2, states, start), Counts(), -math.inf
+        width = WIDTHS[start % len(WIDTHS)]
+        few = grouped([part for group in run.data.sample for part in group], BEGIN)[:1]
+        self.model = begin(run.kind, "geometric", states, 2, run.here, few, self.draw, width)
+
+    def go_on(self, passes: int) -> None:
+        """Make passes over the sample until there were so many."""
+        run = self.run
+        while self.done < passes:
+            self.nats = passed(self.model, run.here, run.data.sample, self.draw, self.counts)
+            self.done += 1
+            run.report(Progress(self.states, f"start {self.start + 1}", self.done, passes, self.nats))
 
 
 def gained_little(passes: Sequence[float], tolerance: float) -> bool:

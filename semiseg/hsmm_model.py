@@ -11,8 +11,8 @@ from . import model_file
 from .emissions import family
 from .errors import SemisegError
 from .hsmm import Hsmm
+from .hsmm_data import Reader, Stretch
 from .hsmm_durations import make
-from .hsmm_em import Reader, Stretch
 from .hsmm_names import colours, in_order, names
 from .kernels import Potentials
 from .segment_stream import LOOK, VIEW, Block

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from .emissions import Family
 from .errors import SemisegError
 from .hsmm import Hsmm, no_self
+from .hsmm_data import Group, Reader, Rows
 from .hsmm_durations import improve, make
-from .hsmm_em import Group, Reader
 
 POINTS = 20_000  # that clusters are looked for among
 ROUNDS = 10  # of moving centres
@@ -28,7 +27,8 @@ def begin(
     draw: np.random.Generator, width: int = 1,
 ) -> Hsmm:  # fmt: skip
     """Return a model whose states are clusters of the groups' values."""
-    seen = [smooth(family.coordinates(x), n, width) for x, n in map(read, groups)]
+    data = [read.rows(group) for group in groups]
+    seen = [smooth(family, rows, width) for rows in data]
     points = np.concatenate([rows for group in seen for rows in group])
     if len(points) < states:
         raise SemisegError(f"--states {states}: the data has only {len(points)} positions: ask for fewer states")
@@ -36,16 +36,16 @@ def begin(
     counts = np.zeros((longest + 1, states))
     steps, cut, changes = np.zeros(states), np.zeros(states), np.zeros((states, states))
     sums = None
-    for group, rows in zip(groups, seen, strict=True):
-        x, lengths = read(group)
-        weights = np.zeros((len(lengths), int(lengths.max()), states))
-        for b, coordinates in enumerate(rows):
+    for rows, smoothed in zip(data, seen, strict=True):
+        B, n, _ = rows.values.shape
+        weights = np.zeros((B * (n - family.context), states))
+        for place, coordinates in zip(rows.places, smoothed, strict=True):
             label = nearest(coordinates, centres)
-            weights[b, : len(label)] = SURE * np.eye(states)[label] + (1 - SURE) * draw.dirichlet(
-                np.ones(states), len(label)
-            )
+            own = SURE * np.eye(states)[label] + (1 - SURE) * draw.dirichlet(np.ones(states), len(label))
+            for c in range(states):
+                weights[:, c] += np.bincount(place, own[:, c], len(weights))
             note(label, counts, steps, cut, changes)
-        found = family.statistics(x, torch.from_numpy(weights).to(x))
+        found = family.statistics(rows.values, torch.from_numpy(weights.reshape(B, -1, states)).to(rows.values))
         sums = found if sums is None else {name: v + sums[name] for name, v in found.items()}
     assert sums is not None
     law = make(durations, states, longest)
@@ -53,20 +53,18 @@ def begin(
     law.around(torch.from_numpy((np.arange(longest + 1) @ counts + steps + 1) / (runs + 0.5)))
     improve(law, *(torch.from_numpy(v) for v in (counts + 1e-3, steps + 1e-3, cut)))
     occupancy = torch.from_numpy(cut + 1) / (cut.sum() + states)
-    return Hsmm(family, law, occupancy, no_self(torch.from_numpy(changes + 1)), family.update(on_host(sums), None))
+    return Hsmm(family, law, occupancy, no_self(torch.from_numpy(changes + 1)), family.update(sums, None))
 
 
-def on_host(sums: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return sums where the parameters are."""
-    return {name: x.cpu() for name, x in sums.items()}
-
-
-def smooth(x: Tensor, lengths: Tensor, width: int) -> list[NDArray]:
+def smooth(family: Family, rows: Rows, width: int) -> list[NDArray]:
     """Return (n, E) coordinates of each stretch, averaged over a window."""
     out = []
-    for rows, n in zip(x.cpu().double().numpy(), lengths.tolist(), strict=True):
+    coordinates = family.coordinates(rows.values).flatten(0, 1).double().numpy()
+    for place in rows.places:
+        n = len(place)
         w = min(width, n)
-        sums = np.concatenate([np.zeros((1, rows.shape[1])), np.cumsum(rows[:n], 0)])
+        sums = np.zeros((n + 1, coordinates.shape[1]))
+        np.cumsum(coordinates[place], 0, out=sums[1:])
         low = np.clip(np.arange(n) - w // 2, 0, n - w)
         out.append((sums[low + w] - sums[low]) / w)
     return out
@@ -86,8 +84,7 @@ def clusters(points: NDArray, count: int, draw: np.random.Generator) -> NDArray:
     for _ in range(ROUNDS):
         label = nearest(points, centres)
         size = np.bincount(label, minlength=count)
-        sums = np.zeros_like(centres)
-        np.add.at(sums, label, points)
+        sums = np.eye(count)[label].T @ points
         centres = np.where(size[:, None] > 0, sums / np.maximum(size, 1)[:, None], centres)
     return centres
 

@@ -11,10 +11,11 @@ from semiseg.durations import tabulate
 from semiseg.emissions import family, guess
 from semiseg.errors import SemisegError
 from semiseg.hsmm import Hsmm, no_self
-from semiseg.hsmm_durations import LEAST, improve, likelihood, make, means, shares
-from semiseg.hsmm_em import Counts, Reader, expected, grouped, log_likelihood, passed, stretches
+from semiseg.hsmm_data import Reader, grouped, stretches
+from semiseg.hsmm_durations import LEAST, improve, likelihood, make, means, shares, shares_at_price
+from semiseg.hsmm_em import Counts, expected, log_likelihood, passed
 from semiseg.hsmm_fit import Settings, fit
-from semiseg.kernels import log_partition, viterbi
+from semiseg.kernels import log_partition, marginals, viterbi
 from semiseg.survey import look
 
 LAWS = ("geometric", "free", "lognormal", "gamma", "negative-binomial", "poisson", "spline", "uniform")
@@ -73,6 +74,27 @@ def test_expected_counts_are_derivatives() -> None:
     assert float(found.first.sum()) == pytest.approx(len(lengths))
 
 
+@pytest.mark.parametrize("states", [1, 2, 4])
+def test_geometric_laws_are_a_chain(states: int) -> None:
+    """Counts that cost less are those of the exact passes."""
+    x, _ = drawn("gaussian", 130, mean=8)
+    x[5:9, 0] = np.nan
+    model, read, groups = start("gaussian", x, "geometric", states)
+    found = expected(model, read, groups[0])
+    values, lengths = read(groups[0])
+    assert len(set(lengths.tolist())) > 1
+    scores = model.potentials(model.density(values))._replace(lengths=lengths)
+    exact = marginals(scores, want=("position", "transitions"))
+    assert exact.position is not None
+    assert exact.transitions is not None
+    assert float(found.seen[0]) == pytest.approx(float(exact.log_partition.sum()), abs=1e-8)
+    assert torch.allclose(found.changes, exact.transitions[:, 0].sum(0), atol=1e-8)
+    assert torch.allclose(found.first, exact.position[:, 0].sum(0), atol=1e-8)
+    want = model.family.statistics(values, exact.position)
+    assert all(torch.allclose(found.emissions[name], v, atol=1e-8) for name, v in want.items())
+    assert log_likelihood(model, read, groups) == pytest.approx(float(found.seen[0]))
+
+
 @pytest.mark.parametrize("law", LAWS)
 def test_the_best_law_is_no_worse_than_those_around_it(law: str) -> None:
     """Counts of a law of which some segments began before the data: the mean must not be drawn to the long ones."""
@@ -96,7 +118,7 @@ def test_shares_are_the_best_within_their_bounds() -> None:
     counts = torch.tensor([[5.0, 3.0, 0.0, 2.0]], dtype=torch.float64)
     assert torch.allclose(shares(counts[:, [0, 1, 3]], 1e-3), counts[:, [0, 1, 3]] / 10)
     price = torch.tensor([[1.0, 0.5, 2.0, 0.1]], dtype=torch.float64)
-    found = shares(counts, LEAST, price)
+    found = shares_at_price(counts, LEAST, price)
     assert float(found.sum()) == pytest.approx(1)
     gain = (counts / found - price)[0, [0, 1, 3]]  # equal where the bound does not hold
     assert torch.allclose(gain, gain[0].expand(3), rtol=1e-6)

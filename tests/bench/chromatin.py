@@ -30,7 +30,8 @@ from record import RESULTS, Row, record, show
 from semiseg import hsmm_model
 from semiseg.formats.binarised import ENDINGS, Marks, are_binarised, read_marks
 from semiseg.formats.source import open_source
-from semiseg.hsmm_em import Group, Reader, log_likelihood, stretches
+from semiseg.hsmm_data import Group, Reader, stretches
+from semiseg.hsmm_em import log_likelihood
 from semiseg.hsmm_fit import Settings, fit
 from semiseg.hsmm_model import StatesModel
 from semiseg.kernels import Segments, log_partition, viterbi
