@@ -1,6 +1,6 @@
 """States of ten chromatin marks in two cell types: likelihood, what paths explain, time: results/chromatin.csv.
 
-    python tests/bench/chromatin.py FOLDER --scorer score_chromatin.py [--states 10 15] [--seeds 0 1 2] [--keep FOLDER]
+    python tests/bench/chromatin.py FOLDER --scorer score_chromatin.py [--states 10 15] [--seeds 0 1 2] [--device cuda]
 
 FOLDER holds ChromHMM's CELL_CHROMOSOME_binary.txt.gz and the annotation that the scorer reads. Everything goes over
 the command line: marks become bedGraph, these a track store a cell type, and one model is fitted to both. Paths are the
@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--scorer", type=Path, required=True)
     parser.add_argument("--states", type=int, nargs="+", default=[10, 15])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--device", default="cpu", help="of the fits")
     parser.add_argument("--keep", type=Path, help="a folder for stores and models")
     parser.add_argument("--into", type=Path, default=RESULTS, help="the folder of the record")
     parser.add_argument("--fits-only", action="store_true", help="no decoding by the command, nothing held out")
@@ -89,7 +90,14 @@ def measured(cells: list[Cell], scorer: Scorer, options: argparse.Namespace, fol
         each = []
         for seed in options.seeds:
             model = folder / f"states_{count}_{seed}.safetensors"
-            each.append({"what": "fit", "states": count, "seed": seed, **fitted(cells, model, scorer, count, seed)})
+            each.append(
+                {
+                    "what": "fit",
+                    "states": count,
+                    "seed": seed,
+                    **fitted(cells, model, scorer, count, seed, options.device),
+                }
+            )
             yield each[-1]
         numbers = [key for key, value in each[0].items() if isinstance(value, int | float) and key != "seed"]
         yield {"what": "median", **{key: statistics.median(row[key] for row in each) for key in numbers}}
@@ -136,12 +144,18 @@ def command(*words: object) -> tuple[float, float, str]:
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout
 
 
-def fitted(cells: list[Cell], model: Path, scorer: Scorer, states: int, seed: int) -> Row:
+def fitted(cells: list[Cell], model: Path, scorer: Scorer, states: int, seed: int, device: str) -> Row:
     """Return the figures of one model of all cell types."""
     stores = [cell.store for cell in cells]
-    wall, busy, _ = command("fit", *stores, "--states", states, "--seed", seed, "-o", model, "-q")
+    wall, busy, _ = command("fit", *stores, "--states", states, "--seed", seed, "--device", device, "-o", model, "-q")
     found = hsmm_model.load(model)
-    row: Row = {"durations": found.config["durations"], "fit_s": wall, "fit_cpu_s": busy, "load": os.getloadavg()[0]}
+    row: Row = {
+        "device": device,
+        "durations": found.config["durations"],
+        "fit_s": wall,
+        "fit_cpu_s": busy,
+        "load": os.getloadavg()[0],
+    }
     total = 0.0
     for cell in cells:
         nats, path = best(found, cell)
