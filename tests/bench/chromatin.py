@@ -90,14 +90,8 @@ def measured(cells: list[Cell], scorer: Scorer, options: argparse.Namespace, fol
         each = []
         for seed in options.seeds:
             model = folder / f"states_{count}_{seed}.safetensors"
-            each.append(
-                {
-                    "what": "fit",
-                    "states": count,
-                    "seed": seed,
-                    **fitted(cells, model, scorer, count, seed, options.device),
-                }
-            )
+            found = fitted(cells, model, scorer, count, seed, options.device)
+            each.append({"what": "fit", "states": count, "seed": seed, **found})
             yield each[-1]
         numbers = [key for key, value in each[0].items() if isinstance(value, int | float) and key != "seed"]
         yield {"what": "median", **{key: statistics.median(row[key] for row in each) for key in numbers}}
@@ -149,13 +143,8 @@ def fitted(cells: list[Cell], model: Path, scorer: Scorer, states: int, seed: in
     stores = [cell.store for cell in cells]
     wall, busy, _ = command("fit", *stores, "--states", states, "--seed", seed, "--device", device, "-o", model, "-q")
     found = hsmm_model.load(model)
-    row: Row = {
-        "device": device,
-        "durations": found.config["durations"],
-        "fit_s": wall,
-        "fit_cpu_s": busy,
-        "load": os.getloadavg()[0],
-    }
+    row: Row = {"device": device, "durations": found.config["durations"], "fit_s": wall, "fit_cpu_s": busy}
+    row["load"] = os.getloadavg()[0]
     total = 0.0
     for cell in cells:
         nats, path = best(found, cell)
