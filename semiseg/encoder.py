@@ -35,7 +35,6 @@ class Shape(NamedTuple):
 SHAPES = {
     "full": Shape(64, 144, depths=(1, 2, 4, 8, 16, 32, 64)),
     "compact": Shape(24, 64, 7, (1, 3), (1, 2, 4, 8, 16, 32)),
-    "light": Shape(16, 48, 7, (1, 3), (1, 2, 4, 8, 16, 32)),  # half the time of the compact one on a CPU
 }
 
 

@@ -98,12 +98,14 @@ def part_of(
     codes = torch.from_numpy(encode(letters[a - low : b - low])).to(device)
     forbidden, impossible = masks(model.grammar, codes, start + a)
     mine = slice(first - a, last - a)
-    parts = []
-    for at in range(first // STRIDE * STRIDE, last, window):
-        end = min(at + window, last)
-        c, d = max(at - model.encoder.reach, low), min(end + model.encoder.reach, low + len(letters))
+    parts, reach = [], model.encoder.reach
+    begin, edge = first // STRIDE * STRIDE, -(-last // STRIDE) * STRIDE
+    for at in range(begin, last, window):
+        # no window is smaller: a GPU may sum in another order there, and what neighbours see in common would differ
+        left = max(begin, min(at, edge - window))
+        c, d = max(left - reach, low), min(left + window + reach, edge + reach, low + len(letters))
         part = torch.from_numpy(letters[c - low : d - low].copy())[None].to(device)
-        parts.append(seen(model, part)[..., max(at, first) - c : end - c])
+        parts.append(seen(model, part)[..., max(at, first) - c : min(at + window, last) - c])
     both = torch.cat(parts, -1)
     sites = impossible[first - a : last - a + 1]
     return alone(model.potentials(both, forbidden[None, mine], sites[None], start + first))

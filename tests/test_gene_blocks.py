@@ -9,7 +9,7 @@ import torch
 from decoding import ROUNDED, places
 from numpy.typing import NDArray
 
-from semiseg import bundled
+from semiseg import bundled, scoring
 from semiseg.assembly import Stretch
 from semiseg.finder import load
 from semiseg.formats.bed import certainty_cells
@@ -62,6 +62,16 @@ def test_blocks_are_the_stream(model, letters, whole, block, flank):
     assert [s.first for s in found[1:]] == [s.last for s in found[:-1]]
     tracks, expected = (np.concatenate([s.tracks for s in x]) for x in (found, whole))
     np.testing.assert_allclose(tracks, expected, atol=1e-4)
+
+
+def test_neighbours_see_the_same_where_sums_depend_on_the_size_of_windows(model, letters, monkeypatch):
+    seen = scoring.seen
+    monkeypatch.setattr(scoring, "seen", lambda model, x: seen(model, x) + 0.01 * x.shape[-1])
+    left, right = (
+        scoring.part_of(model, letters, 0, first, last, CPU, window=4800)
+        for first, last in ((4800, 22_000), (14_448, 35_000))
+    )
+    assert torch.equal(left.emissions[14_448 - 4800 :], right.emissions[: 22_000 - 14_448])
 
 
 def rows(first: int, last: int, *edges: int, labels: str = "") -> Block:
