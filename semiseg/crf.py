@@ -83,13 +83,16 @@ class SemiCRF(Checkpointed):
         tail           whether longer segments than max_duration are possible, as by default; for all labels or each
         boundaries     whether the encoder also scores the places where segments start and end
         ends           whether labels have scores for opening and closing a sequence
-        repeats        whether a label may follow itself; None: at max_duration 1 without a tail, a linear chain
+        repeats        whether a label may follow itself (labels (B, T) then say nothing of cuts, and all are summed);
+                       None: at max_duration 1 without a tail, a linear chain
         grammar        a LabelGrammar in place of labels and repeats
         transitions_by_duration   changes of labels are scored by the duration of the segment entered (slower)
-        centring       "per-sequence" or "running": each label's emissions less their mean, which changes the model
+        centring       "per-sequence" or "running": each label's emissions less their mean (running: so far), which
+                       changes the model
         edges          "censored": sequences are cut out of longer ones, and their ends cut segments
         reduction      of the loss: mean per "sequence" or "position", "sum", or "none"
-        focus          sequences the model is unsure of weigh up to 1 + focus times their share; 0: all the same
+        focus          sequences the model is unsure of weigh up to 1 + focus times their share, 1 in the mean of a
+                       batch; 0: all the same
         penalty        weight of `penalty()` in the loss
 
     >>> crf = SemiCRF(labels=3, max_duration=10, hidden=8)
@@ -423,7 +426,7 @@ class SemiCRF(Checkpointed):
 
     def get_extra_state(self) -> Tensor:
         """Return what a checkpoint must agree with, as bytes in a tensor: files of tensors hold nothing else."""
-        about = {name: getattr(self, name) for name in STORED}
+        about = {name: getattr(self, name) for name in STORED} | {"grammar": self.grammar.rules()}
         return torch.frombuffer(bytearray(json.dumps(about).encode()), dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:
@@ -438,6 +441,10 @@ class SemiCRF(Checkpointed):
         for name in STORED:
             if stored.get(name) != own[name]:
                 raise SemisegError(f"checkpoint: {name} is {stored.get(name)!r} there and {own[name]!r} in this layer")
+        theirs = stored.get("grammar")
+        for name, rule in own["grammar"].items():
+            if not isinstance(theirs, dict) or theirs.get(name) != rule:
+                raise SemisegError(f"checkpoint: its grammar is not this layer's: {name} differs")
 
     def extra_repr(self) -> str:
         return f"{len(self.names)} labels, durations to {max(self.longest)}"

@@ -41,6 +41,16 @@ class LabelGrammar:
     first: NDArray[np.bool_]  # (C,) may open a sequence
     last: NDArray[np.bool_]  # (C,) may close one
 
+    def rules(self) -> dict[str, list[Any]]:
+        """Return what a layer's labels and durations do not say, by what it is about."""
+        return {
+            "what may follow what": self.allowed.tolist(),
+            "what types of boundaries there are": list(self.boundaries),
+            "which type a boundary has": self.types.tolist(),
+            "what may open a sequence": self.first.tolist(),
+            "what may close one": self.last.tolist(),
+        }
+
     @classmethod
     def every(cls, labels: tuple[str, ...], repeats: bool) -> "LabelGrammar":
         """Return the grammar where any label may follow any other, and itself with `repeats`."""

@@ -247,6 +247,20 @@ def test_a_checkpoint_of_something_else(stored):
         layer().load_state_dict(state)
 
 
+def test_a_checkpoint_of_another_grammar():
+    text = '[labels.a]\nthen = ["b", "c"]\n[labels.b]\nthen = ["a"]\n[labels.c]\nthen = ["a", "b"]\n'
+    others = {
+        "what may follow what": text.replace('then = ["a"]\n', 'then = ["a", "c"]\n'),
+        "what may open a sequence": text.replace("[labels.c]", "[labels.c]\nfirst = false"),
+    }
+    one = SemiCRF(grammar=LabelGrammar.parse(text), max_duration=5)
+    for name, changed in others.items():
+        other = SemiCRF(grammar=LabelGrammar.parse(changed), max_duration=5)
+        with pytest.raises(SemisegError, match=f"checkpoint: its grammar is not this layer's: {name} differs"):
+            one.load_state_dict(other.state_dict())
+    one.load_state_dict(SemiCRF(grammar=LabelGrammar.parse(text), max_duration=5).state_dict())
+
+
 def test_a_grammar_that_was_not_read():
     with pytest.raises(SemisegError, match="grammar: expected a LabelGrammar"):
         SemiCRF(grammar="[labels.a]")
