@@ -42,7 +42,7 @@ def run(quick: bool) -> Iterator[Row]:
         yield {"model": model, "bases": min(bases, 1_000_000), "what": "decode to GFF3, mostly start", "seconds": start}
         seconds = decode("decode", genome, "-o", out)
         yield {**shape, "what": "decode to GFF3", "bar_s": 40, "seconds": seconds, "mbytes": out.stat().st_size / 1e6}
-        yield from ({**shape, "what": name, "seconds": s} for name, s in steps(genome, model).items())
+        yield from ({**shape, "what": name, **taken} for name, taken in steps(genome, model).items())
         tracks = Path(folder) / "tracks"
         seconds = decode("posteriors", genome, "-o", tracks)
         size = sum(path.stat().st_size for path in tracks.iterdir()) / 1e6
@@ -68,9 +68,10 @@ def decode(*arguments: object) -> float:
     return time.perf_counter() - begun
 
 
-def steps(genome: Path, model: str) -> Counter[str]:
-    """Seconds of each step, over all blocks."""
+def steps(genome: Path, model: str) -> dict[str, Row]:
+    """Seconds of each step over all blocks, and how often: more than once a block where two did not agree."""
     seconds: Counter[str] = Counter()
+    times: Counter[str] = Counter()
 
     def timed(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
         def run(*arguments: Any, **options: Any) -> Any:
@@ -79,6 +80,7 @@ def steps(genome: Path, model: str) -> Counter[str]:
             found = work(*arguments, **options)
             wait()
             seconds[name] += time.perf_counter() - begun
+            times[name] += 1
             return found
 
         return run
@@ -97,7 +99,8 @@ def steps(genome: Path, model: str) -> Counter[str]:
                 for _ in gene_blocks.find_in_blocks(found.model, record.name, pieces, device, found.calibration):
                     pass
             seconds["all but writing"] = time.perf_counter() - begun
+            times["all but writing"] = 1
     finally:
         for name, work in kept.items():
             setattr(gene_blocks, name, work)
-    return seconds
+    return {name: {"seconds": seconds[name], "times": times[name]} for name in seconds}
