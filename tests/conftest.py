@@ -19,11 +19,6 @@ def pytest_configure(config):
         compile_once()
 
 
-def pytest_collection_modifyitems(items):
-    # minutes of other programs' work go first: at the end one worker would wait for them
-    items.sort(key=lambda item: item.path.name != "test_gpu_compile.py")
-
-
 def compile_once() -> None:
     """Let one of several workers compile a function while others that need it wait, and find it on disk."""
     from numba.core.compiler_lock import global_compiler_lock
