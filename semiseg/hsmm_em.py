@@ -2,10 +2,9 @@
 
 The E step is exact: `kernels.marginals` gives expected changes of states, durations (of segments that an end cuts, the
 hidden part too), and posteriors of positions; with geometric durations the model is a chain, which gives them for a
-twentieth of the time. The M step has closed forms for changes, Bernoulli, Gaussian and
-autoregressive emissions, free and geometric durations; sizes of counts are searched for along a line and smooth
-duration laws follow their curvature, since their best has no closed form. Every M step keeps to what it can prove:
-none lowers the likelihood.
+twentieth of the time. The M step has closed forms for changes, Bernoulli, Gaussian and autoregressive emissions, free
+and geometric durations; sizes of counts are searched for along a line and smooth duration laws follow their curvature,
+since their best has no closed form. Every M step keeps to what it can prove: none lowers the likelihood.
 
 Data come in groups of stretches. EM is incremental: each group's counts replace the ones it gave the last time, and an
 M step follows at once. With one group that is EM as in the books; with many a pass over a genome moves as far as many
@@ -16,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from .durations import Geometric
 from .hsmm import Hsmm, Statistics
@@ -44,40 +43,42 @@ def expected(model: Hsmm, read: Reader, group: Group) -> Statistics:
 
 def expected_of_chain(model: Hsmm, rows: Rows) -> Statistics:
     """Return the expected counts under geometric laws."""
-    occupancy, moves = model.chain()
-    scores = model.density(rows.values).cpu().double()
-    found = chain_counts(occupancy.numpy(), moves.numpy(), scores.flatten(0, 1).numpy(), rows.places)
-    first, moves = torch.from_numpy(found.first), torch.from_numpy(found.moves)
-    return of_chain(model, rows, found.log_partition, first, moves, torch.from_numpy(found.rows).reshape(scores.shape))
+    found = chain_counts(*chain_of(model, rows), rows.places)
+    return counted(model, rows, found.log_partition, found.first, found.moves, found.rows)
 
 
 def on_best_path(model: Hsmm, rows: Rows) -> Statistics:
     """Return the counts of the best paths of a group under geometric laws."""
-    occupancy, moves = model.chain()
-    scores = model.density(rows.values).cpu().double()
-    flat, C = scores.flatten(0, 1).numpy(), model.states
-    weights, first, steps = np.zeros(flat.shape), np.zeros(C), np.zeros((C, C))
-    for path, place in zip(best_paths(occupancy.numpy(), moves.numpy(), flat, rows.places), rows.places, strict=True):
+    chain, C = chain_of(model, rows), model.states
+    weights, first, steps = np.zeros(chain[2].shape), np.zeros(C), np.zeros((C, C))
+    for path, place in zip(best_paths(*chain, rows.places), rows.places, strict=True):
         weights += np.bincount(place.astype(np.int64) * C + path, minlength=weights.size).reshape(weights.shape)
         steps += np.bincount(path[:-1] * C + path[1:], minlength=C * C).reshape(C, C)
         first[path[0]] += 1
-    begun, moved = torch.from_numpy(first), torch.from_numpy(steps)
-    return of_chain(model, rows, 0.0, begun, moved, torch.from_numpy(weights.reshape(scores.shape)))
+    return counted(model, rows, 0.0, first, steps, weights)
 
 
-def of_chain(model: Hsmm, rows: Rows, nats: float, first: Tensor, moves: Tensor, weights: Tensor) -> Statistics:
+def chain_of(model: Hsmm, rows: Rows) -> tuple[NDArray, NDArray, NDArray]:
+    """Return a model with geometric laws as a chain, and the (R, C) scores of the rows."""
+    scores = model.density(rows.values).cpu().double().flatten(0, 1)
+    occupancy, moves = model.chain()
+    return occupancy.numpy(), moves.numpy(), scores.numpy()
+
+
+def counted(model: Hsmm, rows: Rows, nats: float, first: NDArray, moves: NDArray, weights: NDArray) -> Statistics:
     """Return the counts of a chain that stays or moves at every position, as geometric laws want them.
 
     Nothing hidden beyond ends is needed for the (3, C) durations and (C,) steps with the right sums: the stretches
     that begin under a state, which `geometric` adds, are taken off here.
     """
-    stays = moves.diagonal()
-    changes = moves - stays.diag()
+    begun, stays = torch.from_numpy(first), torch.from_numpy(moves.diagonal().copy())
+    changes = torch.from_numpy(moves) - stays.diag()
     durations = torch.zeros(3, len(first), dtype=torch.float64)
-    durations[1] = changes.sum(1) - first
+    durations[1] = changes.sum(1) - begun
     seen = torch.tensor([nats, float(sum(map(len, rows.places)))], dtype=torch.float64)
-    emissions = {name: v.cpu() for name, v in model.family.statistics(rows.values, weights.to(rows.values)).items()}
-    return Statistics(first, changes, durations, stays.clone(), seen, emissions)
+    mine = torch.from_numpy(weights.reshape(len(rows.values), -1, len(first))).to(rows.values)
+    emissions = {name: v.cpu() for name, v in model.family.statistics(rows.values, mine).items()}
+    return Statistics(begun, changes, durations, stays, seen, emissions)
 
 
 def sharpened(model: Hsmm, read: Reader, groups: Sequence[Group]) -> None:
