@@ -126,22 +126,26 @@ def largest_scores(rows: NDArray) -> tuple[float, float]:
     return total, highest
 
 
+def largest(table: NDArray) -> float:
+    """Return the largest finite absolute value of a small table; numpy, since GPUs need no compiled code but this."""
+    size = np.abs(table)
+    return float(size[size < np.inf].max(initial=0.0))
+
+
 def check_range(x: Sequence, xq: Sequence, tables: Tables, emissions: float, scores: float, length: int) -> None:
     """Raise unless no sum along any path leaves int64.
 
     `emissions` bounds any path's sum of them in nats, `scores` a single boundary score; at most one segment begins at
     each position. The bound is twice what paths reach: sources stand without their emissions.
     """
-    largest = lambda s: 0.0 if s is None else largest_scores(s.reshape(1, -1))[1]  # noqa: E731
     segment = largest(xq.durations[1:]) + largest(xq.transitions) + len(x.types) * scores / UNIT
-    ends = largest(xq.begin) + largest(xq.finish) + sum(largest(table) for table in tables)
+    ends = largest(xq.begin) + largest(xq.finish) + sum(largest(table) for table in tables if table is not None)
     reach = (emissions + length * largest(slopes(x))) / UNIT + ends + length * (segment + 1)
     _require_within(reach, " in fixed point")
 
 
 def check_magnitude(x: Sequence, emissions: float, scores: float, length: int) -> None:
     """Raise unless sums of scores keep their digits in float64: the same limit, so that every operation takes it."""
-    largest = lambda s: largest_scores(s.reshape(1, -1))[1]  # noqa: E731
     segment = largest(x.durations[1:]) + largest(x.tail) + largest(x.transitions) + len(x.types) * scores
     ends = largest(x.begin) + largest(x.finish) + largest(x.first)
     _require_within((emissions + length * segment + ends) / UNIT, "")

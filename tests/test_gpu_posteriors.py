@@ -34,7 +34,7 @@ def arc_lists(leaves: Leaves, layout: Layout, n: int) -> changes.Arcs:
             for d, j in enumerate(np.flatnonzero(log2[p, :, c] > -np.inf)):
                 source[p, d, c], score[p, d, c] = j, log2[p, j, c]
                 types[p, d, c] = layout.types[:, j, c]
-    return changes.arcs(source, score, types, n, DEVICE)
+    return changes.arcs(source, types, torch.from_numpy(np.append(score, NEVER)).to(DEVICE), n)
 
 
 def compare(leaves: Leaves, layout: Layout, cut: int, dtype=torch.float64, **options) -> None:

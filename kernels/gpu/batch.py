@@ -1,5 +1,6 @@
 """The operations on a batch on a GPU: what `cpu/batch.py` gives, under the same names."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ from ..resolve import Gradients, Layout, Leaves, sequence
 from ..results import Calls, Marginals, Report, Segments
 from .calls import Survey
 from .fetched import Fetched
+from .inputs import Given, given
 from .pieces import sent
-from .smoother import Smoother
+from .recorded import RECORDINGS, kind_of, tables_of, worth_it
+from .smoother import Smoother, check
 from .viterbi import best
 
 
@@ -32,7 +35,7 @@ def viterbi(
 @within_memory
 def log_partitions(leaves: Leaves, layout: Layout, options: Options, memory: int | None = None) -> Tensor:
     """Return (B,) log partitions."""
-    smoother = Smoother(leaves, layout, options, memory)
+    smoother = Smoother(given(leaves, layout, options, memory), options)
     smoother.check()
     return smoother.log_partition
 
@@ -42,12 +45,31 @@ def gradients(
     leaves: Leaves, layout: Layout, options: Options, needs: tuple[bool, ...], memory: int | None = None
 ) -> tuple[Tensor, Gradients]:
     """Return (B,) log partitions and their gradients."""
+    batch = given(leaves, layout, options, memory)
+    work = partial(_gradients, batch, options, needs)
+    inputs = batch.batch.emissions, batch.batch.scores
+    if worth_it(batch):
+        z, alive, *found = RECORDINGS.run((kind_of(batch), needs), inputs, tables_of(batch), work)
+    else:
+        z, alive, *found = work(*inputs)
+    assert z is not None
+    assert alive is not None
+    check(batch.batch, alive)
+    return z, Gradients(*found)
+
+
+def _gradients(
+    batch: Given, options: Options, needs: tuple[bool, ...], emissions: Tensor, scores: Tensor
+) -> tuple[Tensor | None, ...]:
+    """Return log partitions, whether items have any segmentation, and the gradients; the input of a batch stands apart.
+
+    Between exact ends and in one piece this asks for nothing but what runs on the device (see `recorded`).
+    """
     need = dict(zip(Leaves._fields, needs, strict=True))
-    smoother = Smoother(leaves, layout, options, memory)
-    dtype = torch.float64 if leaves.emissions.dtype == torch.float64 else torch.float32
+    smoother = Smoother(batch._replace(batch=batch.batch.reading(emissions, scores)), options)
+    dtype = torch.float64 if emissions.dtype == torch.float64 else torch.float32
     outputs = smoother.outputs({"position": need["emissions"], "kinds": need["scores"]}, dtype)
     sums = smoother.combine(outputs, need["transitions"], need["durations"] or need["tail"])
-    smoother.check()
     begin = finish = first = None
     x = smoother.batch.x
     if need["begin"] and x.left == "exact":
@@ -55,9 +77,10 @@ def gradients(
     if need["finish"] and x.right == "exact":
         finish = smoother.finishing()
     if need["first"] and x.left == "censored":
+        smoother.check()
         first = smoother.first()
     found = outputs.position, sums.durations, sums.tail_steps, sums.transitions, outputs.kinds, first, begin, finish
-    return smoother.log_partition, Gradients(*found)
+    return smoother.log_partition, smoother.alive, *found
 
 
 @within_memory
@@ -65,7 +88,7 @@ def sample(
     leaves: Leaves, layout: Layout, options: Options, n: int, seed: int, memory: int | None = None
 ) -> list[Segments]:
     """Return n samples of every item, each sample one table."""
-    smoother = Smoother(leaves, layout, options, memory)
+    smoother = Smoother(given(leaves, layout, options, memory), options)
     smoother.check()
     items = (fetched(smoother, leaves, layout, options, b) for b in range(len(layout.lengths)))
     # items draw from seeds of their own, the first from the seed itself
@@ -108,7 +131,7 @@ def marginals(
     B, _T, L = leaves.emissions.shape
     dtype = torch.float64 if leaves.emissions.dtype == torch.float64 else torch.float32
     by_duration = "transitions" in want and L != labels
-    smoother = Smoother(leaves, layout, options, memory, calls=asked is not None)
+    smoother = Smoother(given(leaves, layout, options, memory), options, calls=asked is not None)
     wanted = {name: name in want for name in ("start", "end", "position")} | {"kinds": "boundaries" in want}
     outputs = smoother.outputs(wanted, dtype)
     survey = None if asked is None else smoother.survey(asked)

@@ -4,7 +4,6 @@ Only changes that are allowed are visited, as one flat list a phase. Sums by typ
 same change is worked out once for the transitions and once a map: no two programs add to one number.
 """
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +13,9 @@ import triton.language as tl
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .lasting import lasting
 from .model import packed
-from .pieces import Table, add_float32, by_item, cdiv, chunk_at, normaliser, power_of_2, sent
+from .pieces import Table, add_float32, by_item, cdiv, chunk_at, normaliser, power_of_2
 from .tiles import LOG2E, NEVER
 
 _LOG2E, _NEVER = tl.constexpr(LOG2E), tl.constexpr(float(NEVER))
@@ -38,21 +38,21 @@ class Arcs(NamedTuple):
     dense: Tensor  # (P * C * C,) int64: place of every change in the flat (P, N), P * N where there is none
 
 
-def arcs(arc_source: NDArray, arc_score: NDArray, arc_types: NDArray, n: int, device: torch.device | str) -> Arcs:
+def arcs(arc_source: NDArray, arc_types: NDArray, score: Tensor, n: int) -> Arcs:
     """Return the lists of a model with n boundary types.
 
-    `arc_source` (P, D, C) int32, -1: none; `arc_score` (P, D, C) log2; `arc_types` (P, D, C, M) int32, -1: none.
+    `arc_source` (P, D, C) int32, -1: none; `arc_types` (P, D, C, M) int32, -1: none; `score` (P * D * C + 1,) log2,
+    the last one for padding.
     """
-    lists, flat, columns = _lists(arc_source.tobytes(), arc_types.tobytes(), arc_types.shape, n, torch.device(device))
-    given = np.append(np.maximum(arc_score, NEVER), NEVER)  # the last one for padding
-    return lists._replace(score=sent(given[flat], device), column_score=sent(given[columns], device))
+    lists, flat, columns = _lists(arc_source.tobytes(), arc_types.tobytes(), arc_types.shape, n, score.device)
+    return lists._replace(score=score[flat], column_score=score[columns])
 
 
-@lru_cache(64)  # a training run asks for the same lists at every step
+@lasting(64)
 def _lists(
     source_: bytes, types_: bytes, shape: tuple[int, ...], n: int, device: torch.device
-) -> tuple[Arcs, NDArray, NDArray]:
-    """Return the lists without scores, and where those of (P, N) and (P, E, n) stand in the model's, -1: padding."""
+) -> tuple[Arcs, Tensor, Tensor]:
+    """Return the lists without scores, and where those of (P, N) and (P, E, n) stand in the model's."""
     P, _, C, M = shape
     source = np.frombuffer(source_, np.int32).reshape(shape[:3])
     types = np.frombuffer(types_, np.int32).reshape(shape)
@@ -84,8 +84,9 @@ def _lists(
         kinds = np.where(known[..., None], types.reshape(source.size, M)[at], -1)
         return [source.reshape(-1)[at] * known, (at % C).astype(np.int32) * known, np.zeros(0), kinds]
 
-    fields = [*listed(flat), *listed(columns), loads, dense]
-    return Arcs(*packed(fields, device)), flat, columns
+    fields = [*listed(flat), *listed(columns), loads, dense, *(at % (source.size + 1) for at in (flat, columns))]
+    *lists, flat_there, columns_there = packed(fields, device)
+    return Arcs(*lists), flat_there, columns_there
 
 
 @triton.jit

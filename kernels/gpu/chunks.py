@@ -5,7 +5,8 @@ backward passes are runs of one launch.
 """
 
 from collections.abc import Iterable
-from functools import lru_cache, partial
+from copy import copy
+from functools import partial
 from itertools import pairwise
 from typing import TypeVar
 
@@ -19,9 +20,10 @@ from ..plan import boundaries
 from ..resolve import Layout, Leaves, Sequence
 from ..seams import ENOUGH, Seam, Settled, Verdict, before, settle
 from .advance import Rows, Run, advance_launch
+from .lasting import lasting
 from .meeting import begin, entries, meet, same_up_to_constant, total_variation
 from .model import Model
-from .pieces import Table, sent, table_of
+from .pieces import Table, constant, sent, table_of
 from .plan import Plan
 from .states import States, load, new_pool, scores_dtype, unload
 from .tiles import FLOOR, LOG2E, NEVER
@@ -54,6 +56,12 @@ class Batch:
         self.lengths = [int(n) for n in layout.lengths]
         self.device = emissions.device
         self.dtype = scores_dtype(model)
+
+    def reading(self, emissions: Tensor, scores: Tensor) -> "Batch":
+        """Return the batch with its input elsewhere."""
+        other = copy(self)
+        other.emissions, other.scores = emissions, scores
+        return other
 
     def start(self, way: int) -> States:
         """Return the state at the sequences' own ends (entries of exact ends are set by item, see `Chunks`)."""
@@ -89,7 +97,7 @@ class Batch:
         return States(zeros(s.labels) + NEVER, zeros(s.labels), open_, zeros(s.labels) + NEVER)
 
 
-@lru_cache(64)  # a training run asks for the same one at every step
+@lasting(64)
 def table(lengths: tuple[int, ...], parts: tuple[int, ...], T: int, device: torch.device) -> Table:
     """Return the chunks of items of these lengths in so many parts, with rows of a batch whose items take T + 1."""
     rows = []
@@ -149,7 +157,7 @@ class Chunks:
             keep=zero + (out is not None),
             age=begin,
         )
-        return sent(np.stack(columns, 1), self.batch.device)
+        return (constant if self.closed else sent)(np.stack(columns, 1), self.batch.device)
 
     def run(
         self,

@@ -9,7 +9,6 @@ geometric sum over ends of one residue, and all older starts in `V`. With the ta
 are sums over pairs of one kind (see `sides.py`).
 """
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ import triton.language as tl
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .lasting import lasting
 from .pieces import Table, add_float32, by_item, chunk_at, sent
 from .sides import SCAN, UNCUT, sides, tailed
 from .tiles import NEVER
@@ -44,7 +44,7 @@ def lists(longest: NDArray, period: NDArray, device: torch.device | str) -> List
     return _lists(tuple(longest.tolist()), tuple(period.tolist()), torch.device(device))
 
 
-@lru_cache(64)  # a training run asks for the same lists at every step
+@lasting(64)
 def _lists(longest_: tuple[int, ...], period_: tuple[int, ...], device: torch.device) -> Lists:
     longest, period = np.array(longest_), np.array(period_)
     A = int(longest.max()) + int(period.max())
@@ -133,7 +133,7 @@ def stretches(table: NDArray, parts: int, device: torch.device) -> Stretches:
     return _stretches(table.tobytes(), parts, device)
 
 
-@lru_cache(64)  # a training run asks for the same ones at every step
+@lasting(64)
 def _stretches(table: bytes, parts: int, device: torch.device) -> Stretches:
     item, a, b, _ = np.frombuffer(table, np.int64).reshape(-1, 4).T
     size = max(1024, -(-int((b - a).sum()) // parts))

@@ -1,6 +1,7 @@
 """From resolved leaves to what the kernels read: a batch in the log semiring, or in fixed point."""
 
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -76,10 +77,26 @@ class Measured:
         return sums, tops, scores, (any(dead), any(none))
 
 
+class Given(NamedTuple):
+    """A batch for posteriors, and how it is to be run."""
+
+    small: Leaves  # all but the input, on the host
+    plan: Plan
+    batch: Batch
+
+
+def given(leaves: Leaves, layout: Layout, options: Options, memory: int | None) -> Given:
+    """Return what posteriors of a batch are worked out from."""
+    small = bare(leaves)
+    x = law_and_grammar(small, layout)
+    plan = plan_for(x, layout, leaves.emissions.device, 2, options, memory)
+    return Given(small, plan, log_batch(leaves, small, layout, x, plan.warps))
+
+
 def log_batch(leaves: Leaves, small: Leaves, layout: Layout, x: Sequence, warps: int) -> Batch:
     """Return a batch for posteriors."""
     device = leaves.emissions.device
-    ends = (np.maximum(given.numpy() * LOG2E, NEVER) for given in (small.begin, small.finish))
+    ends = (np.maximum(x.numpy() * LOG2E, NEVER) for x in (small.begin, small.finish))
     lengths, begin, finish = packed([layout.lengths, *ends], device)
     measured = Measured(leaves, lengths)
     model = model_of(x, None, 32 * warps, device)
@@ -92,7 +109,7 @@ def log_batch(leaves: Leaves, small: Leaves, layout: Layout, x: Sequence, warps:
 def fixed_batch(leaves: Leaves, small: Leaves, layout: Layout, x: Sequence, warps: int) -> tuple[Batch, list[Tables]]:
     """Return a batch for the best segmentations, and every item's edge tables."""
     device = leaves.emissions.device
-    ends = (fixed.integers(fixed.units(given.numpy())) for given in (small.begin, small.finish))
+    ends = (fixed.integers(fixed.units(x.numpy())) for x in (small.begin, small.finish))
     slope = fixed.slopes(x)
     lengths, begin, finish, slopes = packed([layout.lengths, *ends, slope], device)
     measured = Measured(leaves, lengths)

@@ -58,7 +58,8 @@ class Model(NamedTuple):
     arc_source: Tensor  # (2, P, D, C) int32, -1: none; the second way is backwards
     arc_score: Tensor  # (2, P, D, C) float32, or int64
     arc_type: Tensor  # (2, P, D, C, M) int32 columns of the boundary scores, -1: none
-    arcs: tuple[NDArray, NDArray, NDArray]  # the forward ones on the host
+    change: Tensor  # (P * D * C + 1,) forward arc_score in float64, and NEVER behind it; empty in fixed point
+    arcs: tuple[NDArray, NDArray]  # forward arc_source and arc_type on the host
     fixed: bool
 
 
@@ -107,11 +108,11 @@ def model_of(x: Sequence, tables: Tables | None, threads: int, device: torch.dev
     ours = (
         light(near), narrow, score(top), whole(span), score(law), score(rows), score(slope), whole(x.longest),
         whole(period), score(enter), light(law.T), source, light(np.where(source >= 0, change * scale, -np.inf)), kind,
+        np.empty(0) if integer else np.append(np.maximum(change[0] * scale, NEVER), NEVER),
     )  # fmt: skip
     given = packed([*dealt, *ours], device)
     sizes = Sizes(C, K, folds, reach + 1, source.shape[1], source.shape[2], len(x.types))
-    forward = source[0], change[0] * scale, kind[0]
-    return Model._make([sizes, Items(share, *given[:4]), *given[4:], forward, integer])
+    return Model._make([sizes, Items(share, *given[:4]), *given[4:], (source[0], kind[0]), integer])
 
 
 @lru_cache(64)

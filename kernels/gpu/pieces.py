@@ -2,16 +2,29 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import triton
 import triton.language as tl
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .lasting import lasting
+
 
 def sent(x: NDArray, device: torch.device | str) -> Tensor:
     """Return an array on a device, without waiting for what the device does: memory of arrays is copied at once."""
     return torch.from_numpy(x).to(device, non_blocking=True)
+
+
+def constant(x: NDArray, device: torch.device | str) -> Tensor:
+    """Return an array that never changes on a device, the same tensor whenever its content is the same."""
+    return _constant(x.tobytes(), x.dtype, x.shape, torch.device(device))
+
+
+@lasting(256)
+def _constant(content: bytes, dtype: np.dtype, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    return sent(np.frombuffer(bytearray(content), dtype).reshape(shape), device)
 
 
 def cdiv(a: int, b: int) -> int:
@@ -60,9 +73,15 @@ def add_float32(total, lost, x):
 
 
 def by_item(sums: Tensor, items: NDArray, size: int) -> Tensor:
-    """Return (size, ...): rows of `sums` added up by their item (in order), in the same order every time."""
+    """Return (size, ...): rows of `sums` added up by their item (in order), every time in one order."""
     if len(items) == size:  # one row each
         return sums
-    owner = sent(items, sums.device)
-    chosen = (owner == torch.arange(size, device=sums.device)[:, None]).to(sums.dtype)  # index_add uses atomics
+    chosen = _chosen(np.asarray(items, np.int64).tobytes(), size, sums.dtype, sums.device)
     return (chosen @ sums.flatten(1)).reshape(size, *sums.shape[1:])
+
+
+@lasting(64)
+def _chosen(items: bytes, size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return (size, n): 1 where a row is an item's."""
+    owner = sent(np.frombuffer(bytearray(items), np.int64), device)
+    return (owner == torch.arange(size, device=device)[:, None]).to(dtype)

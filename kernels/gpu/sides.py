@@ -6,7 +6,6 @@ period and a step of the tail further away, is V[s] and Q[t]. Arrays lie label b
 are neighbours in memory.
 """
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ import triton.language as tl
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .lasting import lasting
 from .pieces import Table, cdiv, chunk_at, normaliser, power_of_2, sent
 from .tiles import FLOOR, LOG2E, NEVER
 
@@ -45,7 +45,7 @@ def tailed(longest: NDArray, period: NDArray, device: torch.device | str) -> Ten
     return _tailed(tuple(longest.tolist()), tuple(period.tolist()), torch.device(device))
 
 
-@lru_cache(64)  # a training run asks for the same ones at every step
+@lasting(64)
 def _tailed(longest: tuple[int, ...], period: tuple[int, ...], device: torch.device) -> Tensor:
     found = [(c, longest[c], period[c]) for c in np.flatnonzero(period)]
     return sent(np.array(found, np.int32).reshape(-1, 3), device)

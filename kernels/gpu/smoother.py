@@ -14,15 +14,14 @@ from ..cpu.directions import Direction, State
 from ..cpu.hidden import Edge, edge_counts, edge_rows
 from ..cpu.threads import pool
 from ..edges import edge_tables, virtual_phases
-from ..resolve import Layout, Leaves
 from ..results import Report
 from . import changes as changes_
 from . import durations as durations_
 from . import posteriors
 from .advance import Rows
 from .calls import Scores, Survey
-from .chunks import Chunks
-from .inputs import bare, infeasible, law_and_grammar, log_batch, plan_for
+from .chunks import Batch, Chunks
+from .inputs import Given, infeasible, law_and_grammar
 from .meeting import log_sum
 from .pieces import Table, sent, table_of
 from .states import States
@@ -87,19 +86,17 @@ class Sums(NamedTuple):
 class Smoother:
     """Settled passes of a batch, ready to give posteriors."""
 
-    def __init__(self, leaves: Leaves, layout: Layout, options: Options, memory: int | None, calls: bool = False):
-        self.leaves, self.layout = leaves, layout
+    def __init__(self, given: Given, options: Options, calls: bool = False):
+        self.small, self.plan, self.batch = given
+        self.layout = self.batch.layout
         self.pool = pool(options.threads)
-        self.small = bare(leaves)
-        x = law_and_grammar(self.small, layout)
-        self.plan = plan_for(x, layout, leaves.emissions.device, 2, options, memory)
-        self.batch = log_batch(leaves, self.small, layout, x, self.plan.warps)
         self.chunks = Chunks(self.batch, self.plan, 2)
         self.chunks.settle()
         self._anchor()
         # what puts each chunk's scores on its item's common scale; backwards for calls only
         self.constants = [self.chunks.constants(way) for way in range(1 + calls)]
         last = self.chunks.at_ends(1)
+        self.alive = self.normaliser > FLOOR
         self.log_partition = (self.normaliser + self.constants[0][last]) / LOG2E
         self.chunks.ahead = None  # as large as all states
 
@@ -133,9 +130,7 @@ class Smoother:
 
     def check(self) -> None:
         """Raise where an item has no segmentation; last of all, since it waits for the device."""
-        alive = (self.normaliser > FLOOR).tolist()
-        if not all(alive):
-            raise infeasible(self.leaves, self.layout, alive.index(False))
+        check(self.batch, self.alive)
 
     def beginning(self) -> Tensor:
         """Return (B, C) posteriors of the labels that begin items at exact ends."""
@@ -191,7 +186,7 @@ class Smoother:
         B = len(batch.lengths)
         sums = Sums()
         if changes or outputs.kinds is not None:
-            arcs = changes_.arcs(*m.arcs, batch.scores.shape[-1], batch.device)
+            arcs = changes_.arcs(*m.arcs, m.change, batch.scores.shape[-1])
         if durations:
             lists = durations_.lists(x.longest, np.where(x.tail > -np.inf, x.period, 0), batch.device)
         for group in self.groups(outputs):
@@ -271,6 +266,13 @@ class Smoother:
         s = self.chunks.settled
         error = 0.0 if closing is None else float(closing.abs().max())
         return Report(self.chunks.count, s.rounds, s.repaired, s.gap, s.certificate, error)
+
+
+def check(batch: Batch, alive: Tensor) -> None:
+    """Raise where an item of a batch has no segmentation: then it is not `alive`."""
+    every = alive.tolist()
+    if not all(every):
+        raise infeasible(batch.leaves, batch.layout, every.index(False))
 
 
 def in_nats(states: States) -> list[NDArray]:
