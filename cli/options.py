@@ -170,8 +170,6 @@ def use_threads(threads: int | None) -> None:
 
 def run(asked: "Asked", work: Command, quiet: bool, as_json: bool) -> None:
     """Do the work with progress on stderr, where that is a terminal."""
-    from semiseg.memory import give_back
-
     from .progress import positions
 
     def note(text: str) -> None:
@@ -184,7 +182,6 @@ def run(asked: "Asked", work: Command, quiet: bool, as_json: bool) -> None:
         if not quiet:
             click.echo(f"semiseg: warning: {text}", err=True)
 
-    give_back()
     note(" ".join(asked.command))
     with positions(quiet) as report:
         summary = work(asked, say, report)

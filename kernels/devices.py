@@ -135,8 +135,12 @@ class Cost(NamedTuple):
 
 ALONE = 10_000
 # on one H200 and on one thread of its host (tests/bench/gpu_small.py); a GPU goes position by position, however few
-THERE = {True: Cost(3.4, position=0.9e-3), False: Cost(3.7, position=1e-3)}
-HERE = {True: Cost(1.2, label=5e-5, pair=0.7e-6), False: Cost(2.6, label=2.8e-4, pair=1.6e-6)}
+BOTH = Cost(3.7, position=1e-3), Cost(2.6, label=2.8e-4, pair=1.6e-6)  # there and here: two passes
+COSTS = {
+    "viterbi": (Cost(2.5, position=0.9e-3), Cost(1.2, label=5e-5, pair=0.7e-6)),
+    # gradients travel too; there, steps that are alike are recorded
+    "log_partition": (Cost(3.0, position=1e-3), Cost(3.3, label=2.8e-4, pair=1.6e-6)),
+}
 
 
 def quicker_here(operation: str, p: Potentials) -> bool:
@@ -145,7 +149,7 @@ def quicker_here(operation: str, p: Potentials) -> bool:
         return False
     T, C = p.emissions.shape[-2:]
     labels = p.emissions.numel() // C * (C * C if p.transitions_by_duration else C)
-    here, there = HERE[operation == "viterbi"], THERE[operation == "viterbi"]
+    there, here = COSTS.get(operation, BOTH)
     on_gpu = there.start + there.position * min(T, ALONE)
     return here.start + labels * (here.label + here.pair * len(p.durations)) < on_gpu
 

@@ -1,18 +1,22 @@
 """Memory that a long stream does not collect: what it lets go of goes back to the system."""
 
 import ctypes
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
-LARGE = 4 << 20  # bytes of an allocation that is the system's own, and goes back to it
-M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
+Item = TypeVar("Item")
+EVERY = 8  # items after which pages are given back: after each of them, new pages took a tenth of a stream's time
 
 
-def give_back() -> None:
-    """Have large allocations go back to the system as soon as they are free.
+def trimmed(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield items, and every now and then give pages back in which nothing is in use.
 
-    glibc keeps those of up to 32 MB for later, between smaller ones, and finds less and less room among them: decoding
-    held 1.8 GB after 25 million bases and 2.6 after some 75, of which no more was in use. New pages cost some 5 % of
-    its time. Other C libraries do as they do.
+    Stages of a stream free what other threads allocated, between what stays: glibc keeps the holes, and finds less and
+    less room in them. Decoding held 1.0 GB after a million bases and 1.7 after ten million, half of it holes. Other C
+    libraries do as they do.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, LARGE)
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda keep: None)
+    for n, item in enumerate(items, 1):
+        yield item
+        if n % EVERY == 0:
+            malloc_trim(0)
