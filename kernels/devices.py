@@ -75,13 +75,13 @@ def each_tensor(x: Any, change: Callable[[Tensor], Any]) -> Any:
 
 def _sent(parts: Sequence[Tensor], device: torch.device) -> list[Tensor]:
     """Return tensors of one place on another device, in one copy of their bytes."""
-    wait = device.type == "cpu"  # to a GPU nothing need wait: memory of the CPU is copied at once
+    at_once = device.type != "cpu"  # to a GPU nothing need wait: memory of the CPU is copied at once
     if len(parts) == 1:
-        return [parts[0].to(device, non_blocking=not wait)]
+        return [parts[0].to(device, non_blocking=at_once)]
     # large elements first: then all begin at a multiple of their size
     order = sorted(range(len(parts)), key=lambda i: -parts[i].element_size())
     each = [parts[i].reshape(-1).view(torch.uint8) for i in order]
-    pieces = torch.cat(each).to(device, non_blocking=not wait).split([x.numel() for x in each])
+    pieces = torch.cat(each).to(device, non_blocking=at_once).split([x.numel() for x in each])
     out = list(parts)
     for i, piece in zip(order, pieces, strict=True):
         out[i] = piece.view(parts[i].dtype).view(parts[i].shape)
