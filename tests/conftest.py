@@ -7,16 +7,22 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-import torch
 
 os.environ["SEMISEG_POISON"] = "1"  # before semiseg.kernels.cpu is imported
-if not torch.cuda.is_available():
-    os.environ.setdefault("TRITON_INTERPRET", "1")  # before triton is imported
 
 
 def pytest_configure(config):
-    if hasattr(config, "workerinput"):
+    is_worker = hasattr(config, "workerinput")
+    if is_worker:
+        # before torch is imported: its threads, as many in each worker as there are cores, would wait for each other
+        # by turning round, a quarter of all the work of tests that learn
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         compile_once()
+    if is_worker or not config.getoption("numprocesses", None):  # what only deals tests out to workers needs no torch
+        import torch
+
+        if not torch.cuda.is_available():
+            os.environ.setdefault("TRITON_INTERPRET", "1")  # before triton is imported
 
 
 def compile_once() -> None:
@@ -51,6 +57,8 @@ def compile_once() -> None:
 @pytest.fixture
 def one_thread():
     """Small encoders: on busy cores torch's threads wait for each other a hundred times as long as they work."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

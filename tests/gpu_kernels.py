@@ -23,6 +23,7 @@ from genes import random_genome
 from larger import larger
 from models import frame_grammar, informative
 from triton.backends.compiler import GPUTarget
+from triton.compiler.compiler import make_backend
 from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
@@ -35,6 +36,7 @@ from semiseg.kernels.results import Segments
 MANY = 40  # items: enough runs for a plan to give each few warps
 FULL = 90  # capability for which what is another size or cap of a kernel is compiled too
 REGISTERS = 255  # a thread's, at most
+PASSES = "two warps"  # the model whose passes are its own; all else that it launches is launched for others too
 PAIRS = 120  # multiply-adds, or maxima: no other loop of 32-bit work has as many
 
 
@@ -79,19 +81,22 @@ def models(full: bool) -> dict[str, Potentials]:
     found = {
         "wide law": batched(half, MANY),
         "frame grammar": batched(frame_grammar(genome, kinds=True, edge="censored"), MANY),
-        "two warps": batched(informative(400, 24, 100, seed=2), MANY),
+        PASSES: batched(informative(400, 24, 100, seed=2), MANY),
     }
     return found | {"everything": larger(3)} if full else found
 
 
-def results(p: Potentials) -> None:
-    """Run all operations that have kernels."""
+def results(p: Potentials, posteriors: bool) -> None:
+    """Run all operations that have kernels; without `posteriors` those that need the passes and the path alone."""
     leaves, layout = resolve(p)
     C = leaves.emissions.shape[2]
     want = {"start", "end", "position", "transitions", "durations", "boundaries"}
     how = Options(None, 3, 64)
     asked = Asked(Segments(*torch.tensor([[0], [1], [9], [0]])), np.zeros(1, np.int64), np.zeros(C, np.int64), 0.9)
     batch.viterbi(leaves, layout, how)
+    if not posteriors:
+        batch.log_partitions(leaves, layout, how)
+        return
     batch.marginals(leaves, layout, how, want, torch.arange(C), C, asked)
     batch.gradients(leaves, layout, how, (True,) * len(Leaves._fields))
 
@@ -111,16 +116,30 @@ class Compiler:
             if key not in self.found:  # not again for arguments that are known to be multiples of 16, or are not
                 begun = busy()
                 compiled = original(kernel, *arguments, grid=grid, warmup=True, **options)
-                self.found[key] = self.measured(kernel, compiled, options, busy() - begun)
+                self.found[key] = self.measured(kernel, compiled.asm["cubin"], options, begun)
                 if capped(options) and self.full:  # what it costs
-                    run(kernel, *arguments, grid=grid, **(options | {"maxnreg": REGISTERS}))
+                    free = options | {"maxnreg": REGISTERS}
+                    begun = busy()
+                    cubin = self.uncapped(compiled, free)
+                    self.found[key[0], tuple(sorted(free.items()))] = self.measured(kernel, cubin, free, begun)
             self.stand_in(kernel.__name__, dict(zip(kernel.arg_names, arguments, strict=False)))
 
         JITFunction.run = run
 
-    def measured(self, kernel: JITFunction, compiled: Any, options: dict[str, Any], seconds: float) -> Launched:
+    def uncapped(self, compiled: Any, options: dict[str, Any]) -> bytes:
+        """Return the code of a capped kernel without its cap.
+
+        A cap is a line of the assembler's input, and nothing before the assembler looks at it.
+        """
+        ptx, lines = re.subn(r"(?m)^\.maxnreg \d+$", f".maxnreg {REGISTERS}", compiled.asm["ptx"])
+        assert lines == 1
+        backend = make_backend(driver.active.get_current_target())
+        return backend.make_cubin(ptx, {}, backend.parse_options(options), backend.target.arch)
+
+    def measured(self, kernel: JITFunction, cubin: bytes, options: dict[str, Any], begun: float) -> Launched:
+        seconds = busy() - begun
         with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-            file.write(compiled.asm["cubin"])
+            file.write(cubin)
             file.flush()
             tool = [triton.knobs.nvidia.cuobjdump.path, "-res-usage", *["-sass"] * capped(options), file.name]
             text = subprocess.run(tool, capture_output=True, text=True, check=True).stdout
@@ -173,7 +192,7 @@ def compile_all(capability: int) -> Iterator[Launched]:
     for name, p in models(compiler.full).items():
         compiler.model = name
         before = len(compiler.found)
-        results(p)
+        results(p, posteriors=name != PASSES)
         yield from list(compiler.found.values())[before:]
 
 

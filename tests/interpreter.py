@@ -1,10 +1,11 @@
-"""Triton's interpreter without three of its costs: it is most of what the tests of the kernels take without a GPU.
+"""Triton's interpreter without four of its costs: it is most of what the tests of the kernels take without a GPU.
 
 It looks through its whole language at every call of a function within a kernel, builds a table of all types whenever
-it needs one of them, and scans one element after another. Here it looks once a launch, remembers types, and scans by
-doubling, as a GPU does.
+it needs one of them, checks and wraps the shape of every tensor anew, and scans one element after another. Here it
+looks once a launch, remembers types and shapes, and scans by doubling, as a GPU does.
 """
 
+import math
 from functools import cache, wraps
 from typing import Any
 
@@ -48,6 +49,38 @@ def numpy_type(of: Any) -> np.dtype:
     return np.dtype(np.uint64) if isinstance(of, interpreter.tl.pointer_type) else scalar(of)
 
 
+core = interpreter.tl.core
+check_shape = core.block_type.__init__
+
+
+@cache
+def sizes(shape: tuple[int, ...]) -> tuple[Any, int, str]:
+    """Return what a type of blocks knows of its shape, once that is found to be one."""
+    of = core.block_type.__new__(core.block_type)
+    check_shape(of, core.int32, list(shape))
+    return of.shape, of.numel, str(of.shape)
+
+
+def make_type(self: Any, element_ty: Any, shape: Any) -> None:
+    """Take the place of `block_type.__init__`."""
+    assert isinstance(shape, list | core.tuple)
+    self.element_ty = element_ty
+    self.shape, self.numel, said = sizes(tuple(x.value if isinstance(x, core.constexpr) else x for x in shape))
+    self.name = f"<{said}, {element_ty}>"
+
+
+@cache
+def wrapped(shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """Return what a tensor knows of its shape."""
+    return core.constexpr(math.prod(shape)), core.tuple([core.constexpr(s) for s in shape])
+
+
+def make_tensor(self: Any, handle: Any, type: Any) -> None:
+    """Take the place of `tensor.__init__`."""
+    self.handle, self.type, self.dtype = handle, type, type.scalar
+    self.numel, self.shape = wrapped(tuple(type.shape) if type.is_block() else ())
+
+
 def scan(self: Any, inputs: tuple[Any, ...]) -> list[Any]:
     """Combine every element with those before it: after step k with the 2^k last ones."""
     found = [np.moveaxis(x.handle.data, self.axis, 0) for x in inputs]
@@ -68,4 +101,6 @@ def scan(self: Any, inputs: tuple[Any, ...]) -> list[Any]:
 interpreter.InterpretedFunction.__call__ = call
 interpreter.GridExecutor.__call__ = launched(interpreter.GridExecutor.__call__)
 interpreter._get_np_dtype = numpy_type
+core.block_type.__init__ = make_type
+core.tensor.__init__ = make_tensor
 interpreter.ScanOps.generic_scan = scan

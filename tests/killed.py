@@ -1,11 +1,8 @@
-"""A training run that kills itself after a step, as a machine would: `killed.py FOLDER STEP`; 0: it does not."""
+"""A training run that kills itself after a step, as a machine would: a module of its own for processes to import."""
 
 import os
 import signal
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from planted import planted, strip, tiny_model
 
@@ -18,8 +15,8 @@ RECIPE = Recipe(window=300, batch=1, steps=8, warm_up=2, rate=1e-2, deterministi
 SCHEDULE = Schedule(validate=4, checkpoint=0.0)
 
 
-def main() -> None:
-    folder, kill = Path(sys.argv[1]), int(sys.argv[2])
+def train(folder: Path, kill: int) -> None:
+    """Train a tiny model and write it to a folder; `kill`: the last step, 0: none."""
     model = tiny_model(RECIPE)
     known = corpus.Corpus([strip(4000)], [planted(2500, 3, "two")], {}, 4, Depth(0.2, 0.8, 0.2, 0.8), [])
 
@@ -29,7 +26,3 @@ def main() -> None:
 
     task = Genes(known, model.grammar)
     trainer.train(task, model, RECIPE, folder / "m", {}, schedule=SCHEDULE, resume=True, report=report)
-
-
-if __name__ == "__main__":
-    main()

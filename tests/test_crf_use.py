@@ -4,6 +4,7 @@ import io
 
 import pytest
 import torch
+from fresh import exit_code, start
 from replicas import layer_replica, whole_batch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -95,13 +96,10 @@ def test_compiled_and_checkpointed_encoders():
 
 def test_two_processes_are_one(tmp_path):
     """DistributedDataParallel around the layer: the mean over both halves of a batch."""
-    context = torch.multiprocessing.spawn(
-        layer_replica, (str(tmp_path / "store"), str(tmp_path / "out")), nprocs=2, join=False
-    )
+    ranks = [start(layer_replica, rank, str(tmp_path / "store"), str(tmp_path / "out")) for rank in range(2)]
     crf, hidden, target = whole_batch()
     crf(hidden, target).backward()
-    while not context.join():
-        pass
+    assert [exit_code(process) for process in ranks] == [0, 0]
     found = torch.load(tmp_path / "out", weights_only=True)
     assert len(found) == len(list(crf.parameters()))
     for mine, theirs in zip(crf.parameters(), found, strict=True):

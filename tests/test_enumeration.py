@@ -298,14 +298,14 @@ def test_information(everything: dict[str, Enumeration]) -> None:
 
 def test_calls(everything: dict[str, Enumeration]) -> None:
     for name, found in everything.items():
-        _, path = viterbi(found)
+        (_, path), known = viterbi(found), posteriors(found)
         for segment in path:
             own, all_labels = ([segment[2]], range(len(found.case.tail)))
-            call = describe_call(found, segment, own)
+            call = describe_call(found, segment, own, known=known)
             assert call.segment == pytest.approx(segment_posterior(found, *segment), abs=EXACT), name
             assert min(call.start_mass, call.end_mass) >= 0.95, name
             assert call.start_low <= call.start_high <= (segment[0] + segment[1] - 1) // 2 < call.end_low, name
-            assert describe_call(found, segment, all_labels).label == pytest.approx(1, abs=EXACT), name
+            assert describe_call(found, segment, all_labels, known=known).label == pytest.approx(1, abs=EXACT), name
     assert shortest_interval(np.array([0.1, 0.4, 0.1, 0.4]), 0.5) == (0, 1, 0.5)
     assert shortest_interval(np.array([0.02, 0.96, 0.02]), 0.95) == (1, 1, 0.96)
 

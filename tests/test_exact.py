@@ -1,5 +1,7 @@
 """The ladder of trust on small cases: enumeration of every segmentation = naive = cpu, whole and cut to pieces."""
 
+from functools import cache
+
 import cases
 import enumeration
 import numpy as np
@@ -28,6 +30,7 @@ ITEMS = [
 GRID = [pytest.param(case.potentials, id=case.name) for case in cases.grid()]
 
 
+@cache  # a case is enumerated once, not for every schedule
 def expected(potentials, item):
     found = enumeration.enumerate_segmentations(enumeration.from_potentials(potentials, item))
     return found, enumeration.posteriors(found)

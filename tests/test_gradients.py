@@ -3,6 +3,7 @@
 import cases
 import pytest
 import torch
+from fresh import exit_code, start
 from replicas import Head, replica
 from tolerances import EXACT
 
@@ -100,7 +101,8 @@ def test_inside_torch_compile():
 
 
 def test_distributed_data_parallel(tmp_path):
-    torch.multiprocessing.spawn(replica, (str(tmp_path / "store"), str(tmp_path / "out")), nprocs=2)
+    ranks = [start(replica, rank, str(tmp_path / "store"), str(tmp_path / "out")) for rank in range(2)]
+    assert [exit_code(process) for process in ranks] == [0, 0]
     torch.manual_seed(0)
     head, x = Head(), torch.randn(4, 20, 5)
     want = torch.autograd.grad(head(x), tuple(head.parameters()))

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fresh import exit_code, start
+from killed import train
 from planted import planted, strip, tiny, write_files  # noqa: F401 - a fixture
 
 from semiseg import __version__, bundled, corpus, finder, gene_trainer, recipe
@@ -239,11 +241,10 @@ def test_two_processes_train_as_one(tmp_path):
 
 
 def test_a_run_killed_outright_ends_with_the_same_model(tmp_path):
-    script = Path(__file__).with_name("killed.py")
     codes = []
     for folder, kill in (("whole", 0), ("killed", 5), ("killed", 0)):
         (tmp_path / folder).mkdir(exist_ok=True)
-        codes.append(subprocess.run([sys.executable, script, tmp_path / folder, str(kill)], timeout=240).returncode)
+        codes.append(exit_code(start(train, tmp_path / folder, kill)))
     assert codes == [0, -9, 0]
     assert [path.name for path in tmp_path.glob("*/*")] == ["m", "m"]  # no checkpoint is left
     assert (tmp_path / "whole" / "m").read_bytes() == (tmp_path / "killed" / "m").read_bytes()
