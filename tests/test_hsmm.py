@@ -16,6 +16,7 @@ from semiseg.hsmm_durations import LEAST, improve, likelihood, make, means, shar
 from semiseg.hsmm_em import Counts, expected, log_likelihood, passed
 from semiseg.hsmm_fit import Settings, fit
 from semiseg.kernels import log_partition, marginals, viterbi
+from semiseg.kernels.cpu.chain import chain_counts
 from semiseg.survey import look
 
 LAWS = ("geometric", "free", "lognormal", "gamma", "negative-binomial", "poisson", "spline", "uniform")
@@ -93,6 +94,19 @@ def test_geometric_laws_are_a_chain(states: int) -> None:
     want = model.family.statistics(values, exact.position)
     assert all(torch.allclose(found.emissions[name], v, atol=1e-8) for name, v in want.items())
     assert log_likelihood(model, read, groups) == pytest.approx(float(found.seen[0]))
+
+
+def test_runs_are_passed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts are those of a walk position by position."""
+    draw = np.random.default_rng(0)
+    scores = np.log(draw.random((5, 4)) ** 20)
+    places = [np.repeat(draw.integers(5, size=80), draw.integers(1, 300, size=80)).astype(np.int32) for _ in range(2)]
+    chain = draw.dirichlet(np.ones(4)), draw.dirichlet(np.ones(4), 4), scores, [*places, np.zeros(1, np.int32)]
+    found = chain_counts(*chain)
+    monkeypatch.setattr("semiseg.kernels.cpu.chain.DEEPEST", 0)
+    walked = chain_counts(*chain)
+    assert all(np.allclose(a, b, rtol=1e-9) for a, b in zip(found, walked, strict=True))
+    assert found.rows.sum() == pytest.approx(sum(map(len, chain[-1])))
 
 
 @pytest.mark.parametrize("law", LAWS)
