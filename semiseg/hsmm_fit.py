@@ -58,7 +58,7 @@ class Settings(NamedTuple):
     states: tuple[int, ...]  # numbers to choose from, ascending
     durations: str = "lognormal"
     longest: int = 32  # explicit durations, in positions
-    restarts: int | None = None  # None: 6 for marks, whose starts are many ways to end, 4 for other values
+    restarts: int = 4
     trial: int = 6  # passes over the sample of the better half of the starts
     settle: int = 24  # and of the best one, at most
     passes: int = 100  # over all data, at most
@@ -171,8 +171,6 @@ class Run:
     ):  # fmt: skip
         self.kind, self.durations, self.device, self.data, self.settings = kind, durations, device, data, settings
         self.standing, self.file, self.report = standing, file, report
-        few = 6 if isinstance(kind, Bernoulli) else 4
-        self.restarts = few if settings.restarts is None else settings.restarts
         self.here, self.there = Reader(kind.context), Reader(kind.context, device)
         self.read = self.here if durations == "geometric" else self.there
 
@@ -195,7 +193,7 @@ class Run:
     def settled(self, states: int) -> Hsmm:
         """Return the likeliest of several starts, after passes over the sample."""
         s = self.settings
-        trials = [Trial(self, states, start) for start in range(self.restarts if states > 1 else 1)]
+        trials = [Trial(self, states, start) for start in range(s.restarts if states > 1 else 1)]
         for most in (EARLY, s.trial, LATE * s.trial):
             for trial in trials:
                 trial.go_on(most)

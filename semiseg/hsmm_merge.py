@@ -15,7 +15,7 @@ from .hsmm_durations import make
 from .hsmm_em import Counts, log_likelihood, passed
 
 PASSES = 2  # after two became one
-TRIES = 12  # pairs that look cheapest, of which the likeliest model is taken
+TRIES = 8  # pairs that look cheapest, of which the likeliest model is taken
 SHARE = 4  # on one group of so many
 
 

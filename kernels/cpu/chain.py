@@ -33,20 +33,16 @@ def chain_counts(first: NDArray, moves: NDArray, scores: NDArray, places: Sequen
 
     `places` are the rows of each sequence's positions.
     """
-    top = scores.max(1)
-    weights, back = np.exp(scores - top[:, None]), np.ascontiguousarray(moves.T)
-    powers = powers_of(moves, weights, places)
+    walk = Walk(first, moves, scores, places)
+    back = np.ascontiguousarray(moves.T)
 
     def one(place: NDArray) -> tuple[float, NDArray, NDArray, int, NDArray, NDArray]:
+        z, blocks, alpha, scales = walk.forward(place)
         low, high = int(place.min()), int(place.max()) + 1
-        blocks = np.empty((len(place), 2), np.int32)
-        n = _blocks(place, powers.blocks, blocks)
-        scales, steps, begun = np.empty(n), np.zeros(moves.shape), np.empty(len(first))
-        rows, across = np.zeros((high - low, len(first))), np.zeros(powers.steps.shape)
-        tables = (powers.steps, powers.back)
-        _sums(first, moves, back, weights, *tables, blocks[:n], low, scales, steps, begun, rows, across)
-        z = np.log(scales).sum() + top[place].sum() + powers.logs[blocks[1:n, 1]].sum()
-        return float(z), begun, steps * moves, low, rows, across
+        steps, begun = np.zeros(moves.shape), np.empty(len(first))
+        rows, across = np.zeros((high - low, len(first))), np.zeros(walk.powers.steps.shape)
+        _backward(back, walk.weights, walk.powers.back, blocks, alpha, scales, low, steps, begun, rows, across)
+        return z, begun, steps * moves, low, rows, across
 
     found = list(spread(pool(None, "items"), one, places))
     rows = np.zeros(scores.shape)
@@ -55,7 +51,31 @@ def chain_counts(first: NDArray, moves: NDArray, scores: NDArray, places: Sequen
     z = float(sum(each[0] for each in found))
     begun, steps = np.sum([each[1] for each in found], 0), np.sum([each[2] for each in found], 0)
     across = np.sum([each[5] for each in found], 0)
-    return ChainCounts(z, begun, steps + powers.resolved(across, moves, weights, rows), rows)
+    return ChainCounts(z, begun, steps + walk.powers.resolved(across, moves, walk.weights, rows), rows)
+
+
+def chain_log_partition(first: NDArray, moves: NDArray, scores: NDArray, places: Sequence[NDArray]) -> float:
+    """Return that of all sequences together, which takes half as long: arguments are those of `chain_counts`."""
+    walk = Walk(first, moves, scores, places)
+    return float(sum(spread(pool(None, "items"), lambda place: walk.forward(place)[0], places)))
+
+
+class Walk:
+    """The way forward through sequences."""
+
+    def __init__(self, first: NDArray, moves: NDArray, scores: NDArray, places: Sequence[NDArray]):
+        self.first, self.moves, self.top = first, moves, scores.max(1)
+        self.weights = np.exp(scores - self.top[:, None])
+        self.powers = powers_of(moves, self.weights, places)
+
+    def forward(self, place: NDArray) -> tuple[float, NDArray, NDArray, NDArray]:
+        """Return log Z of a sequence, its blocks, and what comes before the end of each with its scale."""
+        blocks = np.empty((len(place), 2), np.int32)
+        blocks = blocks[: _blocks(place, self.powers.blocks, blocks)]
+        alpha, scales = np.empty((len(blocks), len(self.first))), np.empty(len(blocks))
+        _forward(self.first, self.moves, self.weights, self.powers.steps, blocks, alpha, scales)
+        z = np.log(scales).sum() + self.top[place].sum() + self.powers.logs[blocks[1:, 1]].sum()
+        return float(z), blocks, alpha, scales
 
 
 class Powers(NamedTuple):
@@ -159,10 +179,9 @@ def _blocks(place, index, blocks):
 
 
 @compiled(fast=True)
-def _sums(first, moves, back, weights, powers, turned, blocks, low, scales, steps, begun, rows, across):
-    """Fill `scales`, whose product is Z; `steps` and `across` get expected steps over what `moves` and `powers` say."""
-    n, C = len(blocks), len(first)
-    alpha = np.empty((n, C))
+def _forward(first, moves, weights, powers, blocks, alpha, scales):
+    """Fill (n, C) `alpha`, which sums to 1 at every block, and `scales`, whose product is Z."""
+    n, C = alpha.shape
     here = np.empty(C)
     for t in range(n):
         row, power = blocks[t]
@@ -184,6 +203,12 @@ def _sums(first, moves, back, weights, powers, turned, blocks, low, scales, step
         share = 1 / total
         for c in range(C):
             alpha[t, c] = here[c] * share
+
+
+@compiled(fast=True)
+def _backward(back, weights, turned, blocks, alpha, scales, low, steps, begun, rows, across):
+    """Fill what the posteriors are; `steps` and `across` get expected steps over what the matrices of both say."""
+    n, C = alpha.shape
     beta, target = np.ones(C), np.empty(C)
     for t in range(n - 1, -1, -1):
         row, power = blocks[t]
