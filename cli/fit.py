@@ -30,7 +30,7 @@ DURATIONS = "Laws of durations: geometric, free, lognormal, gamma, negative-bino
     "--longest", type=click.IntRange(2), default=32, show_default=True, help="Explicit durations; then a tail."
 )
 @click.option("--criterion", type=click.Choice(["bic", "held-out"]), default="bic", show_default=True)
-@click.option("--restarts", type=click.IntRange(1), help="Starts, 12 for marks and else 4; the likeliest goes on.")
+@click.option("--restarts", type=click.IntRange(1), default=4, show_default=True, help="Starts; the likeliest goes on.")
 @click.option("--passes", type=click.IntRange(1), default=100, show_default=True, help="Over all data, at most.")
 @click.option(
     "--tolerance", type=options.Number(), default=1e-4, show_default=True, help="Nats a position a pass must gain."
@@ -53,7 +53,7 @@ def command(
     durations: str,
     longest: int,
     criterion: str,
-    restarts: int | None,
+    restarts: int,
     passes: int,
     tolerance: float,
     sharpen: int | None,

@@ -1,7 +1,8 @@
 """A hidden semi-Markov model fitted to signals without labels: starts, passes, and how many states.
 
 Several starts make a few passes over a sample of the data, the worse half fewer, with geometric durations: what states
-say tells them apart, and how long they last is better learnt once they are. The likeliest goes on there with the laws
+say tells them apart, and how long they last is better learnt once they are. Those for marks begin with states to spare,
+of which pairs become one until there are as many as asked for (`hsmm_merge`). The likeliest goes on there with the laws
 asked for, and then over all of the data until a pass gains little. Models with geometric durations are chains, through
 which a CPU is before the data are on a GPU: only those with other laws go there. Where best paths are to be cheap
 (`sharpen`), explicit laws come last: while states learn what they say, such laws draw them to stretches so short that a
@@ -26,6 +27,7 @@ from .hsmm_checkpoint import Checkpoint, Standing
 from .hsmm_data import Group, Reader, Stretch, grouped, stretches
 from .hsmm_durations import make
 from .hsmm_em import Counts, log_likelihood, passed, sharpened
+from .hsmm_merge import merge
 from .hsmm_start import WIDTHS, begin
 from .interruption import resumable
 from .signals import Source
@@ -34,10 +36,12 @@ from .survey import Survey, look
 STRETCH = 1 << 14  # positions, where the data are more than a sample; items of a batch, one a thread
 GROUP = {"cpu": 1 << 16, "cuda": 1 << 22}  # positions of a group: a GPU wants many at once
 SMALL = 1 << 16  # positions: so few are all looked at in every pass
-SAMPLE = {True: 1 << 18, False: 1 << 16}  # positions, for chains and for other laws, which take far longer
+SAMPLE = {True: 1 << 18, False: 1 << 16}  # positions, for chains and for other laws, which take far longer,
+ALONE = 4  # and so many times those for chains of one number of states: parts of a genome are not alike
 PIECE = 1 << 12  # positions of a stretch of the sample
-PIECES = 4  # in a group of it
+PIECES = 4  # in a group of it, or so many times those
 BEGIN = 1 << 16  # positions of the sample that a start is made of
+SPARE = 0.6  # states to spare, of those asked for: starts for marks have these, and lose them once half of them ended
 EARLY = 3  # passes of a start before the worse half of them ends,
 LATE = 2  # and so many times those of `trial` before the better ones do
 HELD = 5  # one stretch of so many is set aside
@@ -54,7 +58,7 @@ class Settings(NamedTuple):
     states: tuple[int, ...]  # numbers to choose from, ascending
     durations: str = "lognormal"
     longest: int = 32  # explicit durations, in positions
-    restarts: int | None = None  # None: 12 for marks, whose starts are many ways to end, 4 for other values
+    restarts: int = 4
     trial: int = 6  # passes over the sample of the better half of the starts
     settle: int = 24  # and of the best one, at most
     passes: int = 100  # over all data, at most
@@ -134,12 +138,13 @@ def cut(sources: Sequence[Source], settings: Settings, is_chain: bool, device: s
     if small and settings.criterion == "bic":
         return Data(whole, [], whole, positions)
     pieces = shuffled(stretches(sources, -(-positions // CUT) if small else PIECE), draw)
-    pieces = pieces[: -(-SAMPLE[is_chain] // PIECE)]
+    more = ALONE if is_chain and len(settings.states) == 1 else 1
+    pieces = pieces[: -(-more * SAMPLE[is_chain] // PIECE)]
     held: list[Group] = []
     if settings.criterion == "held-out":
         n = max(1, len(pieces) // HELD)
         held, pieces = grouped(pieces[:n], size), pieces[n:]
-    return Data(grouped(pieces, size if small else min(size, PIECES * PIECE)), held, whole, positions)
+    return Data(grouped(pieces, size if small else min(size, more * PIECES * PIECE)), held, whole, positions)
 
 
 def shuffled(parts: list[Stretch], draw: np.random.Generator) -> list[Stretch]:
@@ -166,8 +171,6 @@ class Run:
     ):  # fmt: skip
         self.kind, self.durations, self.device, self.data, self.settings = kind, durations, device, data, settings
         self.standing, self.file, self.report = standing, file, report
-        few = 12 if isinstance(kind, Bernoulli) else 4
-        self.restarts = few if settings.restarts is None else settings.restarts
         self.here, self.there = Reader(kind.context), Reader(kind.context, device)
         self.read = self.here if durations == "geometric" else self.there
 
@@ -190,11 +193,13 @@ class Run:
     def settled(self, states: int) -> Hsmm:
         """Return the likeliest of several starts, after passes over the sample."""
         s = self.settings
-        trials = [Trial(self, states, start) for start in range(self.restarts if states > 1 else 1)]
+        trials = [Trial(self, states, start) for start in range(s.restarts if states > 1 else 1)]
         for most in (EARLY, s.trial, LATE * s.trial):
             for trial in trials:
                 trial.go_on(most)
             trials = sorted(trials, key=lambda trial: -trial.nats)[: -(-len(trials) // 2)]
+            for trial in trials:
+                trial.merge()
         model = trials[0].model
         self.lasting(model, self.durations)
         counts = Counts()
@@ -259,8 +264,15 @@ class Trial:
         self.run, self.states, self.start, self.done = run, states, start, 0
         self.draw, self.counts, self.nats = run.draw(2, states, start), Counts(), -math.inf
         width = WIDTHS[start % len(WIDTHS)]
+        spare = int(SPARE * states) if isinstance(run.kind, Bernoulli) else 0
         few = grouped([part for group in run.data.sample for part in group], BEGIN)[:1]
-        self.model = begin(run.kind, "geometric", states, 2, run.here, few, self.draw, width)
+        self.model = begin(run.kind, "geometric", states + spare, 2, run.here, few, self.draw, width)
+
+    def merge(self) -> None:
+        """Lose the states to spare."""
+        if self.model.states > self.states:
+            self.model = merge(self.model, self.run.here, self.run.data.sample, self.draw, self.states)
+            self.counts = Counts()
 
     def go_on(self, passes: int) -> None:
         """Make passes over the sample until there were so many."""

@@ -15,7 +15,9 @@ from semiseg.hsmm_data import Reader, grouped, stretches
 from semiseg.hsmm_durations import LEAST, improve, likelihood, make, means, shares, shares_at_price
 from semiseg.hsmm_em import Counts, expected, log_likelihood, passed
 from semiseg.hsmm_fit import Settings, fit
+from semiseg.hsmm_merge import cheapest, merge, united
 from semiseg.kernels import log_partition, marginals, viterbi
+from semiseg.kernels.cpu.chain import chain_counts
 from semiseg.survey import look
 
 LAWS = ("geometric", "free", "lognormal", "gamma", "negative-binomial", "poisson", "spline", "uniform")
@@ -93,6 +95,58 @@ def test_geometric_laws_are_a_chain(states: int) -> None:
     want = model.family.statistics(values, exact.position)
     assert all(torch.allclose(found.emissions[name], v, atol=1e-8) for name, v in want.items())
     assert log_likelihood(model, read, groups) == pytest.approx(float(found.seen[0]))
+
+
+def test_runs_are_passed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts are those of a walk position by position."""
+    draw = np.random.default_rng(0)
+    scores = np.log(draw.random((5, 4)) ** 20)
+    places = [np.repeat(draw.integers(5, size=80), draw.integers(1, 300, size=80)).astype(np.int32) for _ in range(2)]
+    chain = draw.dirichlet(np.ones(4)), draw.dirichlet(np.ones(4), 4), scores, [*places, np.zeros(1, np.int32)]
+    found = chain_counts(*chain)
+    monkeypatch.setattr("semiseg.kernels.cpu.chain.DEEPEST", 0)
+    walked = chain_counts(*chain)
+    assert all(np.allclose(a, b, rtol=1e-9) for a, b in zip(found, walked, strict=True))
+    assert found.rows.sum() == pytest.approx(sum(map(len, chain[-1])))
+
+
+def with_a_twin(model: Hsmm) -> Hsmm:
+    """The same model of values, with its first state twice: one or the other is entered."""
+    C = model.states
+    of = torch.tensor([*range(C), 0])
+    share = torch.where(of == 0, 0.5, 1.0).double()
+    changes = model.changes[of][:, of] * share
+    law = make("geometric", C + 1, 2)
+    law.load_state_dict({name: x[..., of] for name, x in model.law.state_dict().items()})
+    emissions = {name: x[of] for name, x in model.emissions.items()}
+    return Hsmm(model.family, law, model.occupancy[of] * share, changes, emissions)
+
+
+def test_twins_become_one() -> None:
+    """What two states counted is what one counts: the model that is best for it is the one without the twin."""
+    x, _ = drawn("bernoulli", 400, mean=8)
+    model, read, groups = start("bernoulli", x, "geometric")
+    for _ in range(3):
+        model.improve(expected(model, read, groups[0]))
+    twins = with_a_twin(model)
+    assert log_likelihood(twins, read, groups) == pytest.approx(log_likelihood(model, read, groups))
+    total = expected(twins, read, groups[0])
+    assert (3, 0) in cheapest(total)
+    found = united(twins, total, 3, 0).reordered(torch.tensor([2, 0, 1]))
+    model.improve(expected(model, read, groups[0]))
+    assert all(
+        torch.allclose(a, b, atol=1e-6) for a, b in zip(found.state().values(), model.state().values(), strict=True)
+    )
+
+
+def test_states_to_spare_are_lost() -> None:
+    x, true = drawn("bernoulli", 1500, seed=3)
+    model, read, groups = start("bernoulli", x, "geometric", states=6)
+    found = merge(model, read, groups, np.random.default_rng(0), 3)
+    assert found.states == 3
+    segments = viterbi(found.potentials(found.density(torch.from_numpy(x)[None])[0])).segments
+    states = torch.repeat_interleave(segments.label, segments.end - segments.start).numpy()
+    assert agreement(states, true) > 0.9
 
 
 @pytest.mark.parametrize("law", LAWS)
