@@ -322,7 +322,11 @@ class SemiCRF(Checkpointed):
                 path = targets.only_path(labels, lengths, rules)
         if path is not None and not bool((path.label == targets.UNKNOWN).any()):
             targets.check_rules(path, lengths, rules, p.origin)
-            return path_score(p, moved(path, device))
+            path = moved(path, device)
+            score = path_score(p, path)
+            if bool((score == -torch.inf).any()):
+                raise targets.impossible(path, segment_scores(p, path), self.names)
+            return score
         if path is None:
             runs = path_of(labels, lengths, joined=not rules.by_position)
             targets.check_rules(runs, lengths, rules, p.origin, exact=False)

@@ -223,6 +223,16 @@ def check_rules(path: Segments, lengths: NDArray, rules: Rules, origin: int, *, 
     raise SemisegError(f"target: item {item[i]}, segment {_number(path, i)}, {span}: {why}")
 
 
+def impossible(path: Segments, scores: Tensor, names: tuple[str, ...]) -> SemisegError:
+    """Return the error for segments that keep to the rules, one of which scores -inf all the same: what is its own."""
+    item, start, end, label = (x.tolist() for x in path)
+    i = int((scores == -torch.inf).int().argmax())
+    span = f"({start[i]}, {end[i]}, {names[label[i]]!r})"
+    return SemisegError(
+        f"target: item {item[i]}, segment {_number(path, i)}, {span}: scores -inf, and the loss is infinite"
+    )
+
+
 def _number(path: Segments, row: int) -> int:
     """Return which segment of its item a row is."""
     return row - int((path.item < path.item[row]).sum())

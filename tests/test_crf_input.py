@@ -142,6 +142,16 @@ def test_partial_labels_that_nothing_fits():
         crf.loss(torch.zeros(2, 6, 4), [[(0, 6, None)], [(0, 3, 0), (3, 4, 1), (4, 6, None)]])
 
 
+def test_segments_that_score_nothing_at_all():
+    """Which the rules cannot tell: scores of a mask, say."""
+    crf, hidden = layer(labels=["a", "b"], hidden=None), torch.zeros(2, 9, 2)
+    hidden[1, 4, 1] = -torch.inf
+    known = [(0, 3, "a"), (3, 6, "b"), (6, 9, "a")]
+    assert bool(crf.loss(hidden[:1], [known]).isfinite())
+    with pytest.raises(SemisegError, match=r"item 1, segment 1, \(3, 6, 'b'\): scores -inf, and the loss is infinite$"):
+        crf.loss(hidden, [known, known])
+
+
 def test_durations_over_the_longest():
     crf, hidden = layer(tail=False), torch.zeros(1, 20, 4)
     with pytest.raises(
