@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from .durations import Geometric
 from .hsmm import Hsmm, Statistics
@@ -68,17 +69,21 @@ def chain_of(model: Hsmm, rows: Rows) -> tuple[NDArray, NDArray, NDArray]:
 def counted(model: Hsmm, rows: Rows, nats: float, first: NDArray, moves: NDArray, weights: NDArray) -> Statistics:
     """Return the counts of a chain that stays or moves at every position, as geometric laws want them.
 
-    Nothing hidden beyond ends is needed for the (3, C) durations and (C,) steps with the right sums: the stretches
-    that begin under a state, which `geometric` adds, are taken off here.
+    Nothing hidden beyond ends is needed for durations and steps with the right sums.
     """
     begun, stays = torch.from_numpy(first), torch.from_numpy(moves.diagonal().copy())
     changes = torch.from_numpy(moves) - stays.diag()
-    durations = torch.zeros(3, len(first), dtype=torch.float64)
-    durations[1] = changes.sum(1) - begun
     seen = torch.tensor([nats, float(sum(map(len, rows.places)))], dtype=torch.float64)
     mine = torch.from_numpy(weights.reshape(len(rows.values), -1, len(first))).to(rows.values)
     emissions = {name: v.cpu() for name, v in model.family.statistics(rows.values, mine).items()}
-    return Statistics(begun, changes, durations, stays, seen, emissions)
+    return Statistics(begun, changes, left(changes, begun), stays, seen, emissions)
+
+
+def left(changes: Tensor, begun: Tensor) -> Tensor:
+    """Return (3, C) durations of a chain; what begins under a state, which `geometric` adds, is taken off here."""
+    durations = torch.zeros(3, len(begun), dtype=torch.float64)
+    durations[1] = changes.sum(1) - begun
+    return durations
 
 
 def sharpened(model: Hsmm, read: Reader, groups: Sequence[Group]) -> None:

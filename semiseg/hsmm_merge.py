@@ -12,7 +12,7 @@ from .emissions import Values
 from .hsmm import Hsmm, Statistics, no_self
 from .hsmm_data import Group, Reader
 from .hsmm_durations import make
-from .hsmm_em import Counts, log_likelihood, passed
+from .hsmm_em import Counts, left, log_likelihood, passed
 
 PASSES = 2  # after two became one
 TRIES = 8  # pairs that look cheapest, of which the likeliest model is taken
@@ -40,7 +40,7 @@ def cheapest(total: Statistics) -> list[tuple[int, int]]:
     pairs, costs = [], []
     for a in range(C):
         for b in range(a):
-            both = joined(joined(moves, a, b).T, a, b).T
+            both = crossed(moves, a, b)
             said = marks_explained({name: x[a] + x[b] for name, x in total.emissions.items()})
             pairs.append((a, b))
             costs.append(float(own[a] + own[b] - said - steps_explained(both)))
@@ -63,18 +63,21 @@ def united(model: Hsmm, total: Statistics, a: int, b: int) -> Hsmm:
     rest = [c for c in range(model.states) if c != b]
     here = rest.index(a)
     first, steps = joined(total.first, a, b), joined(total.steps, a, b)
-    changes = joined(joined(total.changes, a, b).T, a, b).T.clone()
+    changes = crossed(total.changes, a, b)
     steps[here] += changes[here, here]
     changes[here, here] = 0
-    durations = torch.zeros(len(total.durations), len(rest), dtype=total.durations.dtype)
-    durations[1] = changes.sum(1) - first  # as `hsmm_em.counted` has them
     emissions = {name: joined(x, a, b) for name, x in total.emissions.items()}
     law = make("geometric", len(rest), 2)
     law.load_state_dict({name: x[..., rest] for name, x in model.law.state_dict().items()})
     before = {name: x[rest] for name, x in model.emissions.items()}
     found = Hsmm(model.family, law, model.occupancy[rest], no_self(changes), before)
-    found.improve(Statistics(first, changes, durations, steps, total.seen, emissions))
+    found.improve(Statistics(first, changes, left(changes, first), steps, total.seen, emissions))
     return found
+
+
+def crossed(moves: Tensor, a: int, b: int) -> Tensor:
+    """Return what is counted from state to state with two of them as one."""
+    return joined(joined(moves, a, b).T, a, b).T
 
 
 def joined(x: Tensor, a: int, b: int) -> Tensor:

@@ -45,28 +45,28 @@ def gradients(
     leaves: Leaves, layout: Layout, options: Options, needs: tuple[bool, ...], memory: int | None = None
 ) -> tuple[Tensor, Gradients]:
     """Return (B,) log partitions and their gradients."""
-    batch = given(leaves, layout, options, memory)
-    work = partial(_gradients, batch, options, needs)
-    inputs = batch.batch.emissions, batch.batch.scores
-    if worth_it(batch):
-        z, alive, *found = RECORDINGS.run((kind_of(batch), needs), inputs, tables_of(batch), work)
+    case = given(leaves, layout, options, memory)
+    work = partial(_gradients, case, options, needs)
+    inputs = case.batch.emissions, case.batch.scores
+    if worth_it(case):
+        z, alive, *found = RECORDINGS.run((kind_of(case), needs), inputs, tables_of(case), work)
     else:
         z, alive, *found = work(*inputs)
     assert z is not None
     assert alive is not None
-    check(batch.batch, alive)
+    check(case.batch, alive)
     return z, Gradients(*found)
 
 
 def _gradients(
-    batch: Given, options: Options, needs: tuple[bool, ...], emissions: Tensor, scores: Tensor
+    case: Given, options: Options, needs: tuple[bool, ...], emissions: Tensor, scores: Tensor
 ) -> tuple[Tensor | None, ...]:
     """Return log partitions, whether items have any segmentation, and the gradients; the input of a batch stands apart.
 
     Between exact ends and in one piece this asks for nothing but what runs on the device (see `recorded`).
     """
     need = dict(zip(Leaves._fields, needs, strict=True))
-    smoother = Smoother(batch._replace(batch=batch.batch.reading(emissions, scores)), options)
+    smoother = Smoother(case._replace(batch=case.batch.reading(emissions, scores)), options)
     dtype = torch.float64 if emissions.dtype == torch.float64 else torch.float32
     outputs = smoother.outputs({"position": need["emissions"], "kinds": need["scores"]}, dtype)
     sums = smoother.combine(outputs, need["transitions"], need["durations"] or need["tail"])
@@ -77,7 +77,6 @@ def _gradients(
     if need["finish"] and x.right == "exact":
         finish = smoother.finishing()
     if need["first"] and x.left == "censored":
-        smoother.check()
         first = smoother.first()
     found = outputs.position, sums.durations, sums.tail_steps, sums.transitions, outputs.kinds, first, begin, finish
     return smoother.log_partition, smoother.alive, *found

@@ -228,8 +228,6 @@ class Smoother:
         counts, steps = sums.durations, sums.tail_steps
         if missing := len(self.batch.x.durations) - counts.shape[1]:
             counts = torch.nn.functional.pad(counts, (0, 0, 0, missing))
-        if "censored" in (self.batch.x.left, self.batch.x.right):
-            self.check()
         for way, edge in enumerate((self.batch.x.left, self.batch.x.right)):
             if edge == "censored":
                 found = list(self.pool.map(partial(edge_counts, way=way), self.edges(way)))
@@ -250,6 +248,7 @@ class Smoother:
 
     def edges(self, way: int) -> Iterator[Edge]:
         """Yield both directions at one end of every item, on the host; states come there in one piece."""
+        self.check()
         c = self.chunks
         chunks = np.flatnonzero(c.outer[way])  # one an item, in order
         at = [sent(c.place(w, chunks), self.batch.device) for w in (way, 1 - way)]
