@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from .kernels.cpu.runs import Places, places_of
 from .signals import Source, Strip
 
 KEPT = 1 << 26  # bytes of what is read in every pass
@@ -55,7 +55,7 @@ class Rows(NamedTuple):
     """Values of a group, equal ones once: what they score need not be worked out again."""
 
     values: Tensor  # (B, context + n, D), of which densities are (B, n, C)
-    places: tuple[NDArray[np.int32], ...]  # of each sequence: its positions' rows among all B n densities
+    places: Places  # of the positions of each sequence among all B n densities
 
 
 class Reader:
@@ -106,6 +106,6 @@ def by_rows(values: Tensor, lengths: list[int], context: int) -> Rows:
             keys ^= keys >> np.uint64(32)
     _, chosen, place = np.unique(keys, return_index=True, return_inverse=True)
     if context or 4 * len(chosen) > len(at) or not np.array_equal(bits, bits[chosen][place]):
-        return Rows(values, tuple(own))
+        return Rows(values, places_of(own))
     parts = np.split(place.astype(np.int32), np.cumsum(lengths)[:-1])
-    return Rows(values.flatten(0, 1)[torch.from_numpy(at[chosen]).long()][None], tuple(parts))
+    return Rows(values.flatten(0, 1)[torch.from_numpy(at[chosen]).long()][None], places_of(parts))

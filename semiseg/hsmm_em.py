@@ -52,7 +52,7 @@ def on_best_path(model: Hsmm, rows: Rows) -> Statistics:
     """Return the counts of the best paths of a group under geometric laws."""
     chain, C = chain_of(model, rows), model.states
     weights, first, steps = np.zeros(chain[2].shape), np.zeros(C), np.zeros((C, C))
-    for path, place in zip(best_paths(*chain, rows.places), rows.places, strict=True):
+    for path, place in zip(best_paths(*chain, rows.places), rows.places.each(), strict=True):
         weights += np.bincount(place.astype(np.int64) * C + path, minlength=weights.size).reshape(weights.shape)
         steps += np.bincount(path[:-1] * C + path[1:], minlength=C * C).reshape(C, C)
         first[path[0]] += 1
@@ -73,7 +73,7 @@ def counted(model: Hsmm, rows: Rows, nats: float, first: NDArray, moves: NDArray
     """
     begun, stays = torch.from_numpy(first), torch.from_numpy(moves.diagonal().copy())
     changes = torch.from_numpy(moves) - stays.diag()
-    seen = torch.tensor([nats, float(sum(map(len, rows.places)))], dtype=torch.float64)
+    seen = torch.tensor([nats, float(len(rows.places.rows))], dtype=torch.float64)
     mine = torch.from_numpy(weights.reshape(len(rows.values), -1, len(first))).to(rows.values)
     emissions = {name: v.cpu() for name, v in model.family.statistics(rows.values, mine).items()}
     return Statistics(begun, changes, left(changes, begun), stays, seen, emissions)

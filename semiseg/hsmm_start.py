@@ -39,7 +39,7 @@ def begin(
     for rows, smoothed in zip(data, seen, strict=True):
         B, n, _ = rows.values.shape
         weights = np.zeros((B * (n - family.context), states))
-        for place, coordinates in zip(rows.places, smoothed, strict=True):
+        for place, coordinates in zip(rows.places.each(), smoothed, strict=True):
             label = nearest(coordinates, centres)
             own = SURE * np.eye(states)[label] + (1 - SURE) * draw.dirichlet(np.ones(states), len(label))
             for c in range(states):
@@ -60,7 +60,7 @@ def smooth(family: Family, rows: Rows, width: int) -> list[NDArray]:
     """Return (n, E) coordinates of each stretch, averaged over a window."""
     out = []
     coordinates = family.coordinates(rows.values).flatten(0, 1).double().numpy()
-    for place in rows.places:
+    for place in rows.places.each():
         n = len(place)
         w = min(width, n)
         sums = np.zeros((n + 1, coordinates.shape[1]))

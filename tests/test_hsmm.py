@@ -17,7 +17,8 @@ from semiseg.hsmm_em import Counts, expected, log_likelihood, passed
 from semiseg.hsmm_fit import Settings, fit
 from semiseg.hsmm_merge import cheapest, merge, united
 from semiseg.kernels import log_partition, marginals, viterbi
-from semiseg.kernels.cpu.chain import chain_counts
+from semiseg.kernels.cpu.chain import chain_counts, chain_log_partition
+from semiseg.kernels.cpu.runs import places_of
 from semiseg.survey import look
 
 LAWS = ("geometric", "free", "lognormal", "gamma", "negative-binomial", "poisson", "spline", "uniform")
@@ -102,12 +103,14 @@ def test_runs_are_passed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = np.random.default_rng(0)
     scores = np.log(draw.random((5, 4)) ** 20)
     places = [np.repeat(draw.integers(5, size=80), draw.integers(1, 300, size=80)).astype(np.int32) for _ in range(2)]
-    chain = draw.dirichlet(np.ones(4)), draw.dirichlet(np.ones(4), 4), scores, [*places, np.zeros(1, np.int32)]
-    found = chain_counts(*chain)
-    monkeypatch.setattr("semiseg.kernels.cpu.chain.DEEPEST", 0)
-    walked = chain_counts(*chain)
+    places.append(np.zeros(1, np.int32))
+    chain = draw.dirichlet(np.ones(4)), draw.dirichlet(np.ones(4), 4), scores
+    found = chain_counts(*chain, places_of(places))
+    assert chain_log_partition(*chain, places_of(places)) == found.log_partition
+    monkeypatch.setattr("semiseg.kernels.cpu.runs.DEEPEST", 0)
+    walked = chain_counts(*chain, places_of(places))
     assert all(np.allclose(a, b, rtol=1e-9) for a, b in zip(found, walked, strict=True))
-    assert found.rows.sum() == pytest.approx(sum(map(len, chain[-1])))
+    assert found.rows.sum() == pytest.approx(sum(map(len, places)))
 
 
 def with_a_twin(model: Hsmm) -> Hsmm:

@@ -4,7 +4,6 @@ One sweep over the panels; a call asks at most those its segment touches, and th
 scores of a panel are relative to its own partition, so nothing here loses digits with the length of the sequence.
 """
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -161,7 +160,7 @@ class _Survey:
         self.reached = np.maximum.accumulate(self.ends)  # in order, so that calls are found by bisection
         self.panels = passes.panels()
         self.lead = int((passes.forward.model.longest + passes.forward.model.period).max())
-        self.walk: Callable = lru_cache(SIDES)(self._walk)
+        self.sides: dict[tuple[int, int], Side] = {}  # of panels, those walked to last
 
     def describe(self) -> Described:
         """Return what is known about all calls."""
@@ -246,9 +245,15 @@ class _Survey:
 
     def _walk(self, way: int, k: int) -> Side:
         """Return one side of another panel, with what is known at its far end."""
-        p = self.passes.panel(*self.panels[k])
-        s = p.alone(self.passes.forward)
-        return self._side(way, p, s, self._opening(way, k, p, s, p.v - p.u), p.v - p.u)
+        found = self.sides.pop((way, k), None)
+        if found is None:
+            p = self.passes.panel(*self.panels[k])
+            s = p.alone(self.passes.forward)
+            found = self._side(way, p, s, self._opening(way, k, p, s, p.v - p.u), p.v - p.u)
+        self.sides[way, k] = found
+        if len(self.sides) > SIDES:
+            del self.sides[next(iter(self.sides))]
+        return found
 
     def _far(self, way: int, k: int, labels: NDArray, begin: int, end: int, law: NDArray, rest: NDArray):
         """Return an interval whose law reaches through the tail into panels further back."""
@@ -257,7 +262,7 @@ class _Survey:
             k += 2 * way - 1
             if not 0 <= k < len(self.panels):  # a stream whose earlier blocks are gone: nothing older than the rows
                 return self._oldest(labels, begin, end, law, rest, way)
-            side = self.walk(way, k)
+            side = self._walk(way, k)
             old, rest = rest, np.zeros_like(rest)
             reach = len(law)
             law = np.concatenate([law, np.empty(end - side.begin + self.lead + 1 - reach)])

@@ -6,16 +6,16 @@ Positions name their scores by row, so those of equal values are worked out once
 blocks of 2, 4, 8, ... positions: binarised marks are the same over most of a genome, which is passed five times faster.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiled import compiled
+from ..compiled import compiled, scratch
+from .runs import Places, blocks_of
 from .threads import pool, spread
 
-DEEPEST = 12  # no block has more than 2 ** so many positions
+PARTS = 8  # that sequences are shared out in, however many threads there are: sums have one order on every machine
 MANY = 1  # runs of a row for each state, at least, that are as long as a block: then its matrix saves what it costs
 
 
@@ -28,64 +28,68 @@ class ChainCounts(NamedTuple):
     rows: NDArray  # (R, C) posteriors of the positions that name a row
 
 
-def chain_counts(first: NDArray, moves: NDArray, scores: NDArray, places: Sequence[NDArray]) -> ChainCounts:
-    """Return posteriors and expected steps from (C,) and (C, C) probabilities and (R, C) log scores, all float64.
-
-    `places` are the rows of each sequence's positions.
-    """
+def chain_counts(first: NDArray, moves: NDArray, scores: NDArray, places: Places) -> ChainCounts:
+    """Return posteriors and expected steps from (C,) and (C, C) probabilities and (R, C) log scores, all float64."""
     walk = Walk(first, moves, scores, places)
-    back = np.ascontiguousarray(moves.T)
+    powers, back = walk.powers, np.ascontiguousarray(moves.T)
 
-    def one(place: NDArray) -> tuple[float, NDArray, NDArray, int, NDArray, NDArray]:
-        z, blocks, alpha, scales = walk.forward(place)
-        low, high = int(place.min()), int(place.max()) + 1
-        steps, begun = np.zeros(moves.shape), np.empty(len(first))
-        rows, across = np.zeros((high - low, len(first))), np.zeros(walk.powers.steps.shape)
-        _backward(back, walk.weights, walk.powers.back, blocks, alpha, scales, low, steps, begun, rows, across)
-        return z, begun, steps * moves, low, rows, across
+    def one(part: Places) -> tuple[float, NDArray, NDArray, int, NDArray, NDArray]:
+        low, high = int(part.rows.min()), int(part.rows.max()) + 1
+        steps, begun = np.zeros(moves.shape), np.zeros(len(first))
+        rows, across = np.zeros((high - low, len(first))), np.zeros(powers.steps.shape)
+        z = _there_and_back(
+            first, moves, back, walk.weights, walk.top, powers.steps, powers.back, powers.logs, powers.blocks,
+            part.rows, part.ends, low, steps, begun, rows, across,
+        )  # fmt: skip
+        return z, begun, steps, low, rows, across
 
-    found = list(spread(pool(None, "items"), one, places))
+    found = list(spread(pool(None, "items"), one, parts_of(places)))
     rows = np.zeros(scores.shape)
     for _, _, _, low, part, _ in found:
         rows[low : low + len(part)] += part
     z = float(sum(each[0] for each in found))
     begun, steps = np.sum([each[1] for each in found], 0), np.sum([each[2] for each in found], 0)
     across = np.sum([each[5] for each in found], 0)
-    return ChainCounts(z, begun, steps + walk.powers.resolved(across, moves, walk.weights, rows), rows)
+    return ChainCounts(z, begun, steps * moves + powers.resolved(across, moves, walk.weights, rows), rows)
 
 
-def chain_log_partition(first: NDArray, moves: NDArray, scores: NDArray, places: Sequence[NDArray]) -> float:
+def chain_log_partition(first: NDArray, moves: NDArray, scores: NDArray, places: Places) -> float:
     """Return that of all sequences together, which takes half as long: arguments are those of `chain_counts`."""
     walk = Walk(first, moves, scores, places)
-    return float(sum(spread(pool(None, "items"), lambda place: walk.forward(place)[0], places)))
+    powers = walk.powers
+
+    def one(part: Places) -> float:
+        return _there(
+            first, moves, walk.weights, walk.top, powers.steps, powers.logs, powers.blocks, part.rows, part.ends
+        )
+
+    return float(sum(spread(pool(None, "items"), one, parts_of(places))))
+
+
+def parts_of(places: Places) -> list[Places]:
+    """Return sequences in parts of about as many."""
+    B = len(places.ends) - 1
+    n = min(PARTS, B)
+    return [places.part(B * i // n, B * (i + 1) // n) for i in range(n)]
 
 
 class Walk:
-    """The way forward through sequences."""
+    """What a way through sequences is worked out from."""
 
-    def __init__(self, first: NDArray, moves: NDArray, scores: NDArray, places: Sequence[NDArray]):
+    def __init__(self, first: NDArray, moves: NDArray, scores: NDArray, places: Places):
         self.first, self.moves, self.top = first, moves, scores.max(1)
         self.weights = np.exp(scores - self.top[:, None])
-        self.powers = powers_of(moves, self.weights, places)
-
-    def forward(self, place: NDArray) -> tuple[float, NDArray, NDArray, NDArray]:
-        """Return log Z of a sequence, its blocks, and what comes before the end of each with its scale."""
-        blocks = np.empty((len(place), 2), np.int32)
-        blocks = blocks[: _blocks(place, self.powers.blocks, blocks)]
-        alpha, scales = np.empty((len(blocks), len(self.first))), np.empty(len(blocks))
-        _forward(self.first, self.moves, self.weights, self.powers.steps, blocks, alpha, scales)
-        z = np.log(scales).sum() + self.top[place].sum() + self.powers.logs[blocks[1:, 1]].sum()
-        return float(z), blocks, alpha, scales
+        self.powers = powers_of(moves, self.weights, self.top, places.runs)
 
 
 class Powers(NamedTuple):
     """Matrices of blocks: powers of a row's own, which is moves times weights, each divided by its largest element."""
 
-    blocks: NDArray  # (R, DEEPEST + 1) of the block of 2 ** level positions of a row; 0: there is none
+    blocks: NDArray  # (R, levels) of the block of 2 ** level positions of a row; 0: there is none
     rows: list[NDArray]  # that have blocks of level 1, 2, ...
     steps: NDArray  # (1 + P, C, C); the first is none
     back: NDArray  # the same, transposed
-    logs: NDArray  # (1 + P,) of what they were divided by in all
+    logs: NDArray  # (1 + P,) of what they, and the weights in them, were divided by in all
     largest: NDArray  # (1 + P,) elements of the squares of their halves
 
     def resolved(self, across: NDArray, moves: NDArray, weights: NDArray, rows: NDArray) -> NDArray:
@@ -111,23 +115,20 @@ class Powers(NamedTuple):
         return total
 
 
-def powers_of(moves: NDArray, weights: NDArray, places: Sequence[NDArray]) -> Powers:
+def powers_of(moves: NDArray, weights: NDArray, top: NDArray, runs: NDArray) -> Powers:
     """Return the matrices of blocks that are worth it."""
     C = len(moves)
-    counts = np.zeros((len(weights), DEEPEST + 1), np.int64)
-    for place in places:
-        _runs(place, counts)
-    many = np.cumsum(counts[:, ::-1], 1)[:, ::-1] >= MANY * C
-    index = np.zeros(counts.shape, np.int32)
+    many = runs >= MANY * C
+    index = np.zeros(runs.shape, np.int32)
     rows: list[NDArray] = []
     steps, logs, largest = [np.zeros((1, C, C))], [np.zeros(1)], [np.ones(1)]
     have = 1
-    for level in range(1, DEEPEST + 1):
+    for level in range(1, runs.shape[1]):
         of = np.flatnonzero(many[:, level])
         if not len(of):
             break
         if level == 1:
-            half, log = moves * weights[of][:, None], np.zeros(len(of))
+            half, log = moves * weights[of][:, None], top[of]
         else:
             at = np.searchsorted(rows[-1], of)
             half, log = steps[-1][at], logs[-1][at]
@@ -145,44 +146,39 @@ def powers_of(moves: NDArray, weights: NDArray, places: Sequence[NDArray]) -> Po
 
 
 @compiled
-def _runs(place, counts):
-    """Count the runs of each row in (R, levels), by the largest block that fits; a sequence begins with a position."""
-    run = 1
-    for t in range(2, len(place) + 1):
-        if t < len(place) and place[t] == place[t - 1]:
-            run += 1
-            continue
-        level = 0
-        while run >> (level + 1) and level + 1 < counts.shape[1]:
-            level += 1
-        counts[place[t - 1], level] += 1
-        run = 1
+def _there(first, moves, weights, top, powers, logs, index, place, ends):
+    """Return log Z of all sequences together."""
+    C = len(first)
+    longest = np.max(ends[1:] - ends[:-1])
+    blocks, alpha, scales = np.empty((longest, 2), np.int32), scratch((longest, C), np.float64), np.empty(longest)
+    z = 0.0
+    for i in range(len(ends) - 1):
+        n = blocks_of(place[ends[i] : ends[i + 1]], index, blocks)
+        z += _forward(first, moves, weights, top, powers, logs, blocks[:n], alpha, scales)
+    return z
 
 
 @compiled
-def _blocks(place, index, blocks):
-    """Fill (n, 2) `blocks`, of a row and a matrix (0: one position), and return how many; the first is a position."""
-    n, t = 1, 1
-    blocks[0, 0], blocks[0, 1] = place[0], 0
-    while t < len(place):
-        row, end = place[t], t + 1
-        while end < len(place) and place[end] == row:
-            end += 1
-        level = index.shape[1] - 1
-        while t < end:
-            while level > 0 and (index[row, level] == 0 or end - t < 1 << level):
-                level -= 1
-            blocks[n, 0], blocks[n, 1] = row, index[row, level]
-            n += 1
-            t += 1 << level
-    return n
+def _there_and_back(
+    first, moves, back, weights, top, powers, turned, logs, index, place, ends, low, steps, begun, rows, across
+):
+    """Return log Z of all sequences together; add up what the posteriors are."""
+    C = len(first)
+    longest = np.max(ends[1:] - ends[:-1])
+    blocks, alpha, scales = np.empty((longest, 2), np.int32), scratch((longest, C), np.float64), np.empty(longest)
+    z = 0.0
+    for i in range(len(ends) - 1):
+        n = blocks_of(place[ends[i] : ends[i + 1]], index, blocks)
+        z += _forward(first, moves, weights, top, powers, logs, blocks[:n], alpha, scales)
+        _backward(back, weights, turned, blocks[:n], alpha, scales, low, steps, begun, rows, across)
+    return z
 
 
 @compiled(fast=True)
-def _forward(first, moves, weights, powers, blocks, alpha, scales):
-    """Fill (n, C) `alpha`, which sums to 1 at every block, and `scales`, whose product is Z."""
-    n, C = alpha.shape
-    here = np.empty(C)
+def _forward(first, moves, weights, top, powers, logs, blocks, alpha, scales):
+    """Return log Z; fill (n, C) `alpha`, which sums to 1 at every block, and `scales`, whose product is Z over logs."""
+    n, C = len(blocks), len(first)
+    here, z = np.empty(C), 0.0
     for t in range(n):
         row, power = blocks[t]
         if t == 0:
@@ -200,15 +196,17 @@ def _forward(first, moves, weights, powers, blocks, alpha, scales):
                 here[c] *= weights[row, c]
             total += here[c]
         scales[t] = total
+        z += np.log(total) + (logs[power] if power else top[row])
         share = 1 / total
         for c in range(C):
             alpha[t, c] = here[c] * share
+    return z
 
 
 @compiled(fast=True)
 def _backward(back, weights, turned, blocks, alpha, scales, low, steps, begun, rows, across):
-    """Fill what the posteriors are; `steps` and `across` get expected steps over what the matrices of both say."""
-    n, C = alpha.shape
+    """Add up what the posteriors are; `steps` and `across` get expected steps over what the matrices of both say."""
+    n, C = len(blocks), len(begun)
     beta, target = np.ones(C), np.empty(C)
     for t in range(n - 1, -1, -1):
         row, power = blocks[t]
@@ -233,10 +231,10 @@ def _backward(back, weights, turned, blocks, alpha, scales, low, steps, begun, r
             for source in range(C):
                 beta[source] += x * matrix[c, source]
     for c in range(C):
-        begun[c] = alpha[0, c] * beta[c]
+        begun[c] += alpha[0, c] * beta[c]
 
 
-def best_paths(first: NDArray, moves: NDArray, scores: NDArray, places: Sequence[NDArray]) -> list[NDArray[np.int64]]:
+def best_paths(first: NDArray, moves: NDArray, scores: NDArray, places: Places) -> list[NDArray[np.int64]]:
     """Return the likeliest states of each sequence: arguments are those of `chain_counts`."""
     with np.errstate(divide="ignore"):
         log_first, log_moves = np.log(first), np.log(moves)
@@ -246,7 +244,7 @@ def best_paths(first: NDArray, moves: NDArray, scores: NDArray, places: Sequence
         _best(log_first, log_moves, scores, place, path)
         return path
 
-    return list(spread(pool(None, "items"), one, places))
+    return list(spread(pool(None, "items"), one, list(places.each())))
 
 
 @compiled
