@@ -17,7 +17,6 @@ from .kernels import Calls, Potentials, Segments, Views, ViterbiStream
 from .kernels.cpu.calls import Request, describe
 from .kernels.cpu.marginals import Part, Smoother
 from .kernels.cpu.posteriors import Wanted
-from .memory import trimmed
 
 VIEW = 1 << 16  # positions of a view, at most; a cut is looked for in the second half
 LOOK = 1 << 13  # positions that the backward pass begins beyond a view
@@ -179,6 +178,6 @@ def certain(
         return Found(first, first + smoother.length, at.segments, at.asked, calls, tracks)
 
     stream = Views(work, threads)
-    for at in trimmed(ready):
+    for at in ready:
         yield from stream.add(at.block, at.beyond, at)
     yield from stream.close()

@@ -1,5 +1,7 @@
 """A stream's segments and what is known about them: those of the whole, to the last bit wherever blocks end."""
 
+import gc
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -196,3 +198,23 @@ def thirds(p: Potentials) -> list[Potentials]:
 def test_what_is_far_is_forgotten_or_not() -> None:
     assert forgets(*thirds(frame_grammar(random_genome(12_000, 2, 500, 200), edge="censored", contrast=0.5)))
     assert not forgets(*thirds(forced_cycle()._replace(right="censored")))
+
+
+def test_what_is_done_is_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The passes of a view end with it: in a cycle, they would stay until a collector comes by, views later."""
+    seen: list[weakref.ref] = []
+    settled = Smoother.__init__
+
+    def noted(self: Smoother, *arguments, **options) -> None:
+        settled(self, *arguments, **options)
+        seen.append(weakref.ref(self))
+
+    monkeypatch.setattr(Smoother, "__init__", noted)
+    p = MODELS["informative"]
+    gc.disable()
+    try:
+        for _ in certain(views(cut(p, 1000), p, labels(p, "all"), VIEW, LOOK), concepts(p)):
+            assert sum(ref() is not None for ref in seen) <= 2
+    finally:
+        gc.enable()
+    assert len(seen) > 4
