@@ -132,8 +132,10 @@ def largest(table: NDArray) -> float:
     return float(size[size < np.inf].max(initial=0.0))
 
 
-def check_range(x: Sequence, xq: Sequence, tables: Tables, emissions: float, scores: float, length: int) -> None:
-    """Raise unless no sum along any path leaves int64.
+def check_range(
+    x: Sequence, xq: Sequence, tables: Tables, emissions: float | NDArray, scores: float | NDArray, length: int
+) -> None:
+    """Raise unless no sum along any path of a sequence, or of several of one length, leaves int64.
 
     `emissions` bounds any path's sum of them in nats, `scores` a single boundary score; at most one segment begins at
     each position. The bound is twice what paths reach: sources stand without their emissions.
@@ -141,7 +143,7 @@ def check_range(x: Sequence, xq: Sequence, tables: Tables, emissions: float, sco
     segment = largest(xq.durations[1:]) + largest(xq.transitions) + len(x.types) * scores / UNIT
     ends = largest(xq.begin) + largest(xq.finish) + sum(largest(table) for table in tables if table is not None)
     reach = (emissions + length * largest(slopes(x))) / UNIT + ends + length * (segment + 1)
-    _require_within(reach, " in fixed point")
+    _require_within(float(np.max(reach)), " in fixed point")
 
 
 def check_magnitude(x: Sequence, emissions: float, scores: float, length: int) -> None:

@@ -1,9 +1,11 @@
 """Stages of a pipeline side by side: while one step is used, the next ones are made."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from queue import Full, Queue
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import torch
 
 Item = TypeVar("Item")
 POLL = 0.1  # seconds after which a stage looks whether anyone still listens
@@ -49,3 +51,12 @@ def ahead(items: Iterator[Item], depth: int = 1) -> Iterator[Item]:
     finally:
         stopped.set()
         thread.join(PATIENCE)
+
+
+def in_stages(device: torch.device | str) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    """Return how to begin a stage on a device: `ahead`, or one step after the other where a CPU may use one thread.
+
+    There stages would take turns anyway, and hold as much as all of them need at once.
+    """
+    alone = torch.device(device).type == "cpu" and torch.get_num_threads() == 1
+    return iter if alone else ahead

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .ahead import ahead
+from .ahead import in_stages
 from .assembly import asked_about, assembled, concepts
 from .calibration import Calibration
 from .encoder import STRIDE
@@ -60,10 +60,11 @@ def decode_packs(
     introns: bool = False,
 ) -> Iterator[list[list[Gene]]]:
     """Yield what `decode_all` returns of every pack; on its way, the next ones are segmented and scored."""
-    ready = ahead((contigs, scored(model, contigs, device)) for contigs in packs)
+    stage = in_stages(device)
+    ready = stage((contigs, scored(model, contigs, device)) for contigs in packs)
     best: Iterator[Decoded] = ((contigs, potentials, best_of(potentials)) for contigs, potentials in ready)
     if torch.device(device).type == "cpu":  # a GPU is busy with one of them, and has no memory to spare for a third
-        best = ahead(best)
+        best = stage(best)
     for contigs, potentials, path in best:
         yield called(model, contigs, potentials, path, calibration, introns=introns)
 

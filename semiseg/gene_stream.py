@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from .accuracy import most_accurate
-from .ahead import ahead
+from .ahead import in_stages
 from .assembly import Stretch, asked_about, assembled, concepts
 from .calibration import Calibration
 from .encoder import STRIDE
@@ -49,11 +49,12 @@ def find(
     """
     grammar = model.grammar
     asked = asked_about(grammar, introns)
-    scored, laws = ahead(blocks(model, pieces, device, window, start)), template(model, start)
-    cut = ahead(views(scored, laws, asked, view, look))
+    stage = in_stages(device)
+    scored, laws = stage(blocks(model, pieces, device, window, start)), template(model, start)
+    cut = stage(views(scored, laws, asked, view, look))
     if accurate:
         shortest = np.array([grammar.shortest[grammar.laws[law]] for law in grammar.law_of])
-        cut = ahead(most_accurate(cut, laws, asked, shortest))
+        cut = stage(most_accurate(cut, laws, asked, shortest))
     reduce = partial(tracks_of, model.grammar) if tracks else None
     found = certain(cut, concepts(model.grammar).numpy(), reduce, Wanted(changes=tracks))
     return assembled(found, model.grammar, name, calibration, start)

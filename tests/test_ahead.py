@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
+import torch
 
-from semiseg.ahead import ahead
+from semiseg.ahead import ahead, in_stages
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +76,13 @@ def test_a_chain_that_is_not_used_up_ends() -> None:
     assert next(found) == 1
     found.close()
     inner.close()
+
+
+@pytest.mark.parametrize(("device", "threads", "stage"), [("cpu", 1, iter), ("cpu", 2, ahead), ("cuda", 1, ahead)])
+def test_one_thread_of_a_cpu_goes_step_by_step(device: str, threads: int, stage: object) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert in_stages(device) is stage
+    finally:
+        torch.set_num_threads(before)

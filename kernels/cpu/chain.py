@@ -15,7 +15,7 @@ from ..compiled import compiled, scratch
 from .runs import Places, blocks_of
 from .threads import pool, spread
 
-PARTS = 8  # that sequences are shared out in, however many threads there are: sums have one order on every machine
+PARTS = 16  # that sequences are shared out in, however many threads there are: sums have one order on every machine
 MANY = 1  # runs of a row for each state, at least, that are as long as a block: then its matrix saves what it costs
 
 

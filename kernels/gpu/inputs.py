@@ -111,21 +111,24 @@ def fixed_batch(leaves: Leaves, small: Leaves, layout: Layout, x: Sequence, warp
     device = leaves.emissions.device
     ends = (fixed.integers(fixed.units(x.numpy())) for x in (small.begin, small.finish))
     slope = fixed.slopes(x)
-    lengths, begin, finish, slopes = packed([layout.lengths, *ends, slope], device)
-    measured = Measured(leaves, lengths)
+    limits, begin, finish, slopes = packed([layout.lengths, *ends, slope], device)
+    measured = Measured(leaves, limits)
     xq, tables = fixed.quantised(x)
     model = model_of(xq, tables, 32 * warps, device)
     sums, tops, scores, forbidden = measured.read()
-    every = [tables] * len(sums)
+    lengths, each = np.unique(layout.lengths, return_inverse=True)
+    of_length = [tables] * len(lengths)
     if (x.left, x.right) == ("censored", "censored"):
-        every = [fixed.quantised(x._replace(emissions=np.empty((int(n), 0))))[1] for n in layout.lengths]
-    for item, length in enumerate(layout.lengths):
-        fixed.check_range(x, xq, every[item], sums[item], scores[item], int(length))
+        of_length = [fixed.quantised(x._replace(emissions=np.empty((n, 0))))[1] for n in lengths.tolist()]
+    for i, length in enumerate(lengths.tolist()):
+        mine = each == i
+        fixed.check_range(x, xq, of_length[i], np.array(sums)[mine], np.array(scores)[mine], length)
     highest = max(tops) + float(np.abs(slope).max())
-    emissions = quantised_emissions(leaves.emissions.detach(), slopes, layout.origin, lengths, highest)
+    emissions = quantised_emissions(leaves.emissions.detach(), slopes, layout.origin, limits, highest)
     units = (leaves.scores.detach().double() / fixed.UNIT).round()
     quantised = torch.where(units > fixed.FLOOR, units, fixed.NEVER).long()
-    return Batch(model, leaves, layout, xq, emissions, quantised, lengths, (begin, finish), forbidden), every
+    batch = Batch(model, leaves, layout, xq, emissions, quantised, limits, (begin, finish), forbidden)
+    return batch, [of_length[i] for i in each]
 
 
 def infeasible(leaves: Leaves, layout: Layout, item: int) -> InfeasibleError:

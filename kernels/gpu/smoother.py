@@ -177,7 +177,8 @@ class Smoother:
     def survey(self, asked: Asked) -> Survey:
         """Return a survey of given segments."""
         c, lengths = self.chunks, self.batch.lengths
-        edges = [edge_tables(law_and_grammar(self.small, self.layout, i, length)) for i, length in enumerate(lengths)]
+        of_length = {n: edge_tables(law_and_grammar(self.small, self.layout, 0, n)) for n in set(lengths)}
+        edges = [of_length[n] for n in lengths]
         return Survey(asked, self.batch.model, c.table.host, lengths, edges, self.constants[0], self.batch.forbidden)
 
     def combine(self, outputs: Outputs, changes: bool, durations: bool, calls: Survey | None = None) -> Sums:

@@ -15,6 +15,8 @@ from .pieces import sent
 from .tiles import FLOOR, NEVER
 from .trace import Rows, TraceModel, trace
 
+AT_ONCE = 1 << 18  # positions whose emissions are added up
+
 
 def best(leaves: Leaves, layout: Layout, options: Options, memory: int | None) -> tuple[Tensor, Segments, Report]:
     """Return (B,) scores, the best segments of every item and the report."""
@@ -97,12 +99,14 @@ def by_age(leave: Tensor, batch: Batch) -> Tensor:
 
 def spanning(batch: Batch, both: Tensor) -> Tensor:
     """Return (B, C) scores of one segment over a whole item, NEVER where a cut forbids it."""
+    B, T, _ = batch.emissions.shape
     forbidden = torch.iinfo(batch.emissions.dtype).min
-    out = []
-    for item, length in enumerate(batch.lengths):
-        total, alive = torch.zeros_like(both[0]), torch.ones_like(both[0], dtype=torch.bool)
-        for part in batch.emissions[item, :length].split(1 << 20):
-            alive &= (part != forbidden).all(0)
-            total += part.sum(0, dtype=torch.int64)
-        out.append(torch.where(alive & (both[item] > FLOOR), both[item] + total, NEVER))
-    return torch.stack(out)
+    total, alive = torch.zeros_like(both), both > FLOOR
+    step = max(1, AT_ONCE // B)
+    for first in range(0, T, step):
+        part = batch.emissions[:, first : first + step]
+        at = torch.arange(first, first + part.shape[1], device=part.device)
+        inside = (at < batch.limits[:, None])[:, :, None]
+        alive &= ((part != forbidden) | ~inside).all(1)
+        total += torch.where(inside, part, 0).sum(1, dtype=torch.int64)
+    return torch.where(alive, both + total, NEVER)
