@@ -25,6 +25,14 @@ def pytest_configure(config):
             os.environ.setdefault("TRITON_INTERPRET", "1")  # before triton is imported
 
 
+def pytest_collection_modifyitems(items):
+    """Compile for GPUs where the second half begins: of two workers, one does that while one compiles for the CPU."""
+    slow = [item for item in items if item.path.name == "test_gpu_compile.py"]
+    rest = [item for item in items if item.path.name != "test_gpu_compile.py"]
+    half = len(items) // 2
+    items[:] = [*rest[:half], *slow, *rest[half:]]
+
+
 def compile_once() -> None:
     """Let one of several workers compile a function while others that need it wait, and find it on disk."""
     from numba.core.compiler_lock import global_compiler_lock

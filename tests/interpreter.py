@@ -1,8 +1,9 @@
-"""Triton's interpreter without four of its costs: it is most of what the tests of the kernels take without a GPU.
+"""Triton's interpreter without five of its costs: it is most of what the tests of the kernels take without a GPU.
 
 It looks through its whole language at every call of a function within a kernel, builds a table of all types whenever
-it needs one of them, checks and wraps the shape of every tensor anew, and scans one element after another. Here it
-looks once a launch, remembers types and shapes, and scans by doubling, as a GPU does.
+it needs one of them, checks and wraps the shape of every tensor anew, compares types and sizes one by one, and scans
+one element after another. Here it looks once a launch, remembers types and shapes, of which there is one of each,
+and scans by doubling, as a GPU does.
 """
 
 import math
@@ -81,6 +82,26 @@ def make_tensor(self: Any, handle: Any, type: Any) -> None:
     self.numel, self.shape = wrapped(tuple(type.shape) if type.is_block() else ())
 
 
+Semantic = interpreter.TritonSemantic
+compatible, checked = Semantic.broadcast_impl_value, Semantic.binary_op_type_checking_impl
+
+
+def alike(self: Any, left: Any, right: Any) -> tuple[Any, Any]:
+    """Return two tensors in one shape."""
+    if left.type.is_block() and right.type.is_block() and left.type.shape is right.type.shape:
+        return left, right
+    return compatible(self, left, right)
+
+
+def operands(self: Any, left: Any, right: Any, *how: Any, **options: Any) -> tuple[Any, Any]:
+    """Return what an operation works on, in one type and shape; only quotients change a type that both have."""
+    both = isinstance(left, core.tensor) and isinstance(right, core.tensor) and left.dtype is right.dtype
+    is_quotient = len(how) > 2 or bool(options)  # the first two are about pointers
+    if both and not is_quotient and not left.dtype.is_ptr():
+        return self.broadcast_impl_value(left, right)
+    return checked(self, left, right, *how, **options)
+
+
 def scan(self: Any, inputs: tuple[Any, ...]) -> list[Any]:
     """Combine every element with those before it: after step k with the 2^k last ones."""
     found = [np.moveaxis(x.handle.data, self.axis, 0) for x in inputs]
@@ -103,4 +124,5 @@ interpreter.GridExecutor.__call__ = launched(interpreter.GridExecutor.__call__)
 interpreter._get_np_dtype = numpy_type
 core.block_type.__init__ = make_type
 core.tensor.__init__ = make_tensor
+Semantic.broadcast_impl_value, Semantic.binary_op_type_checking_impl = alike, operands
 interpreter.ScanOps.generic_scan = scan
