@@ -30,15 +30,15 @@ class ChainCounts(NamedTuple):
 
 def chain_counts(first: NDArray, moves: NDArray, scores: NDArray, places: Places) -> ChainCounts:
     """Return posteriors and expected steps from (C,) and (C, C) probabilities and (R, C) log scores, all float64."""
-    walk = Walk(first, moves, scores, places)
-    powers, back = walk.powers, np.ascontiguousarray(moves.T)
+    top, weights = weighed(scores)
+    powers, back = powers_of(moves, weights, top, places.runs), np.ascontiguousarray(moves.T)
 
     def one(part: Places) -> tuple[float, NDArray, NDArray, int, NDArray, NDArray]:
         low, high = int(part.rows.min()), int(part.rows.max()) + 1
         steps, begun = np.zeros(moves.shape), np.zeros(len(first))
         rows, across = np.zeros((high - low, len(first))), np.zeros(powers.steps.shape)
         z = _there_and_back(
-            first, moves, back, walk.weights, walk.top, powers.steps, powers.back, powers.logs, powers.blocks,
+            first, moves, back, weights, top, powers.steps, powers.back, powers.logs, powers.blocks,
             part.rows, part.ends, low, steps, begun, rows, across,
         )  # fmt: skip
         return z, begun, steps, low, rows, across
@@ -50,18 +50,16 @@ def chain_counts(first: NDArray, moves: NDArray, scores: NDArray, places: Places
     z = float(sum(each[0] for each in found))
     begun, steps = np.sum([each[1] for each in found], 0), np.sum([each[2] for each in found], 0)
     across = np.sum([each[5] for each in found], 0)
-    return ChainCounts(z, begun, steps * moves + powers.resolved(across, moves, walk.weights, rows), rows)
+    return ChainCounts(z, begun, steps * moves + powers.resolved(across, moves, weights, rows), rows)
 
 
 def chain_log_partition(first: NDArray, moves: NDArray, scores: NDArray, places: Places) -> float:
     """Return that of all sequences together, which takes half as long: arguments are those of `chain_counts`."""
-    walk = Walk(first, moves, scores, places)
-    powers = walk.powers
+    top, weights = weighed(scores)
+    powers = powers_of(moves, weights, top, places.runs)
 
     def one(part: Places) -> float:
-        return _there(
-            first, moves, walk.weights, walk.top, powers.steps, powers.logs, powers.blocks, part.rows, part.ends
-        )
+        return _there(first, moves, weights, top, powers.steps, powers.logs, powers.blocks, part.rows, part.ends)
 
     return float(sum(spread(pool(None, "items"), one, parts_of(places))))
 
@@ -73,13 +71,10 @@ def parts_of(places: Places) -> list[Places]:
     return [places.part(B * i // n, B * (i + 1) // n) for i in range(n)]
 
 
-class Walk:
-    """What a way through sequences is worked out from."""
-
-    def __init__(self, first: NDArray, moves: NDArray, scores: NDArray, places: Places):
-        self.first, self.moves, self.top = first, moves, scores.max(1)
-        self.weights = np.exp(scores - self.top[:, None])
-        self.powers = powers_of(moves, self.weights, self.top, places.runs)
+def weighed(scores: NDArray) -> tuple[NDArray, NDArray]:
+    """Return the largest score of each row, and the weights of all relative to it."""
+    top = scores.max(1)
+    return top, np.exp(scores - top[:, None])
 
 
 class Powers(NamedTuple):
