@@ -4,8 +4,10 @@ One sweep over the panels; a call asks at most those its segment touches, and th
 scores of a panel are relative to its own partition, so nothing here loses digits with the length of the sequence.
 """
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import NamedTuple
+from weakref import proxy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,7 +162,8 @@ class _Survey:
         self.reached = np.maximum.accumulate(self.ends)  # in order, so that calls are found by bisection
         self.panels = passes.panels()
         self.lead = int((passes.forward.model.longest + passes.forward.model.period).max())
-        self.sides: dict[tuple[int, int], Side] = {}  # of panels, those walked to last
+        # of a proxy: in a cycle, it would keep the passes until a collector comes by
+        self.walk: Callable = lru_cache(SIDES)(partial(_Survey._walk, proxy(self)))
 
     def describe(self) -> Described:
         """Return what is known about all calls."""
@@ -245,15 +248,9 @@ class _Survey:
 
     def _walk(self, way: int, k: int) -> Side:
         """Return one side of another panel, with what is known at its far end."""
-        found = self.sides.pop((way, k), None)
-        if found is None:
-            p = self.passes.panel(*self.panels[k])
-            s = p.alone(self.passes.forward)
-            found = self._side(way, p, s, self._opening(way, k, p, s, p.v - p.u), p.v - p.u)
-        self.sides[way, k] = found
-        if len(self.sides) > SIDES:
-            del self.sides[next(iter(self.sides))]
-        return found
+        p = self.passes.panel(*self.panels[k])
+        s = p.alone(self.passes.forward)
+        return self._side(way, p, s, self._opening(way, k, p, s, p.v - p.u), p.v - p.u)
 
     def _far(self, way: int, k: int, labels: NDArray, begin: int, end: int, law: NDArray, rest: NDArray):
         """Return an interval whose law reaches through the tail into panels further back."""
@@ -262,7 +259,7 @@ class _Survey:
             k += 2 * way - 1
             if not 0 <= k < len(self.panels):  # a stream whose earlier blocks are gone: nothing older than the rows
                 return self._oldest(labels, begin, end, law, rest, way)
-            side = self._walk(way, k)
+            side = self.walk(way, k)
             old, rest = rest, np.zeros_like(rest)
             reach = len(law)
             law = np.concatenate([law, np.empty(end - side.begin + self.lead + 1 - reach)])

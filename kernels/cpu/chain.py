@@ -37,9 +37,9 @@ def chain_counts(first: NDArray, moves: NDArray, scores: NDArray, places: Places
         low, high = int(part.rows.min()), int(part.rows.max()) + 1
         steps, begun = np.zeros(moves.shape), np.zeros(len(first))
         rows, across = np.zeros((high - low, len(first))), np.zeros(powers.steps.shape)
-        z = _there_and_back(
-            first, moves, back, weights, top, powers.steps, powers.back, powers.logs, powers.blocks,
-            part.rows, part.ends, low, steps, begun, rows, across,
+        z = _through(
+            first, moves, weights, top, powers.steps, powers.logs, powers.blocks, part.rows, part.ends,
+            (back, powers.back, low, steps, begun, rows, across),
         )  # fmt: skip
         return z, begun, steps, low, rows, across
 
@@ -59,7 +59,9 @@ def chain_log_partition(first: NDArray, moves: NDArray, scores: NDArray, places:
     powers = powers_of(moves, weights, top, places.runs)
 
     def one(part: Places) -> float:
-        return _there(first, moves, weights, top, powers.steps, powers.logs, powers.blocks, part.rows, part.ends)
+        return _through(
+            first, moves, weights, top, powers.steps, powers.logs, powers.blocks, part.rows, part.ends, None
+        )
 
     return float(sum(spread(pool(None, "items"), one, parts_of(places))))
 
@@ -141,8 +143,8 @@ def powers_of(moves: NDArray, weights: NDArray, top: NDArray, runs: NDArray) -> 
 
 
 @compiled
-def _there(first, moves, weights, top, powers, logs, index, place, ends):
-    """Return log Z of all sequences together."""
+def _through(first, moves, weights, top, powers, logs, index, place, ends, backwards):
+    """Return log Z of all sequences together; `backwards`: add up what the posteriors are, in these arrays."""
     C = len(first)
     longest = np.max(ends[1:] - ends[:-1])
     blocks, alpha, scales = np.empty((longest, 2), np.int32), scratch((longest, C), np.float64), np.empty(longest)
@@ -150,22 +152,8 @@ def _there(first, moves, weights, top, powers, logs, index, place, ends):
     for i in range(len(ends) - 1):
         n = blocks_of(place[ends[i] : ends[i + 1]], index, blocks)
         z += _forward(first, moves, weights, top, powers, logs, blocks[:n], alpha, scales)
-    return z
-
-
-@compiled
-def _there_and_back(
-    first, moves, back, weights, top, powers, turned, logs, index, place, ends, low, steps, begun, rows, across
-):
-    """Return log Z of all sequences together; add up what the posteriors are."""
-    C = len(first)
-    longest = np.max(ends[1:] - ends[:-1])
-    blocks, alpha, scales = np.empty((longest, 2), np.int32), scratch((longest, C), np.float64), np.empty(longest)
-    z = 0.0
-    for i in range(len(ends) - 1):
-        n = blocks_of(place[ends[i] : ends[i + 1]], index, blocks)
-        z += _forward(first, moves, weights, top, powers, logs, blocks[:n], alpha, scales)
-        _backward(back, weights, turned, blocks[:n], alpha, scales, low, steps, begun, rows, across)
+        if backwards is not None:
+            _backward(weights, blocks[:n], alpha, scales, *backwards)
     return z
 
 
@@ -199,7 +187,7 @@ def _forward(first, moves, weights, top, powers, logs, blocks, alpha, scales):
 
 
 @compiled(fast=True)
-def _backward(back, weights, turned, blocks, alpha, scales, low, steps, begun, rows, across):
+def _backward(weights, blocks, alpha, scales, back, turned, low, steps, begun, rows, across):
     """Add up what the posteriors are; `steps` and `across` get expected steps over what the matrices of both say."""
     n, C = len(blocks), len(begun)
     beta, target = np.ones(C), np.empty(C)

@@ -17,7 +17,7 @@ class Places(NamedTuple):
 
     rows: NDArray[np.int32]  # one sequence after the other
     ends: NDArray[np.int64]  # (B + 1,) of the sequences in it, from 0 on
-    runs: NDArray[np.int64]  # (R, DEEPEST + 1) of each row: those with room for a block of 2 ** level positions
+    runs: NDArray[np.int64]  # (R, levels) of each row: those with room for a block of 2 ** level positions
 
     def each(self) -> Iterator[NDArray[np.int32]]:
         """Yield the rows of each sequence."""
@@ -35,7 +35,9 @@ def places_of(each: Sequence[NDArray[np.int32]]) -> Places:
     runs = np.zeros((int(rows.max()) + 1, DEEPEST + 1), np.int64)
     for a, b in pairwise(ends.tolist()):
         _runs(rows[a:b], runs)
-    return Places(rows, ends, np.cumsum(runs[:, ::-1], 1)[:, ::-1])
+    levels = int(np.flatnonzero(runs.any(0)).max(initial=0)) + 1
+    # a copy: where all rows differ it is kept with them, and a view would keep what it was made of
+    return Places(rows, ends, np.cumsum(runs[:, levels - 1 :: -1], 1)[:, ::-1].copy())
 
 
 @compiled

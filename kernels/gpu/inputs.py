@@ -116,19 +116,19 @@ def fixed_batch(leaves: Leaves, small: Leaves, layout: Layout, x: Sequence, warp
     xq, tables = fixed.quantised(x)
     model = model_of(xq, tables, 32 * warps, device)
     sums, tops, scores, forbidden = measured.read()
-    lengths, each = np.unique(layout.lengths, return_inverse=True)
-    of_length = [tables] * len(lengths)
+    of_length = dict.fromkeys(layout.lengths.tolist(), tables)
     if (x.left, x.right) == ("censored", "censored"):
-        of_length = [fixed.quantised(x._replace(emissions=np.empty((n, 0))))[1] for n in lengths.tolist()]
-    for i, length in enumerate(lengths.tolist()):
-        mine = each == i
-        fixed.check_range(x, xq, of_length[i], np.array(sums)[mine], np.array(scores)[mine], length)
+        of_length = {n: fixed.quantised(x._replace(emissions=np.empty((n, 0))))[1] for n in of_length}
+    each = np.array([sums, scores])
+    for length, own in of_length.items():
+        emitted, largest = each[:, layout.lengths == length]
+        fixed.check_range(x, xq, own, emitted, largest, length)
     highest = max(tops) + float(np.abs(slope).max())
     emissions = quantised_emissions(leaves.emissions.detach(), slopes, layout.origin, limits, highest)
     units = (leaves.scores.detach().double() / fixed.UNIT).round()
     quantised = torch.where(units > fixed.FLOOR, units, fixed.NEVER).long()
     batch = Batch(model, leaves, layout, xq, emissions, quantised, limits, (begin, finish), forbidden)
-    return batch, [of_length[i] for i in each]
+    return batch, [of_length[n] for n in layout.lengths.tolist()]
 
 
 def infeasible(leaves: Leaves, layout: Layout, item: int) -> InfeasibleError:

@@ -64,12 +64,10 @@ def speed(options: argparse.Namespace) -> Iterator[Row]:
     name, start, end = parse(options.region, contigs, "--region")
     letters = contigs[name].sequence
     with TemporaryDirectory() as folder:
-        fasta, little = Path(folder, "region.fa"), Path(folder, "little.fa")
+        fasta = Path(folder, "region.fa")
         write(fasta, [(name, letters[start:end])])
-        write(little, [(name, letters[start : start + 10_000])])
         for model in options.model:
-            ours(little, model, folder)  # compiles
-            begun = ours(little, model, folder)["cpu_s"]
+            begun = started(letters[start:], model)["cpu_s"]
             row = ours(fasta, model, folder)
             yield {"region": options.region, **row, "start_s": begun} | rate(row, end - start)
         if options.species is None or shutil.which("augustus") is None:
@@ -84,11 +82,10 @@ def speed(options: argparse.Namespace) -> Iterator[Row]:
 def memory(options: argparse.Namespace) -> Iterator[Row]:
     """One contig of each length."""
     letters = np.concatenate([contig.sequence for contig in read_fasta(options.genome)])
+    started(letters, options.model[0])
     for bases in options.bases:
         with TemporaryDirectory() as folder:
             fasta = Path(folder, "contig.fa")
-            write(fasta, [("little", letters[:10_000])])
-            ours(fasta, options.model[0], folder)  # compiles, which takes memory too
             contig = np.resize(letters, bases)
             contig[(bases - options.gap) // 2 :][: options.gap] = ord("N")
             write(fasta, [("contig", contig)])
@@ -122,6 +119,15 @@ def ours(fasta: Path, model: str, folder: str) -> Row:
     command = [sys.executable, "-m", "semiseg.cli.main", "decode", fasta, "--model", model, "--threads", "1", "-q"]
     row = measured([*command, "--device", "cpu", "-o", Path(folder, "calls.gff3")], Path(os.devnull))
     return {"program": f"semiseg {__version__}", "model": model, "posteriors": True, **row}
+
+
+def started(letters: NDArray, model: str) -> Row:
+    """What a run takes that does little, once all is compiled: that takes time and memory too."""
+    with TemporaryDirectory() as folder:
+        little = Path(folder, "little.fa")
+        write(little, [("little", letters[:10_000])])
+        ours(little, model, folder)
+        return ours(little, model, folder)
 
 
 def rate(row: Row, bases: int) -> Row:
