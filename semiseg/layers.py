@@ -4,12 +4,21 @@ Where channels of a position lie side by side convolutions are three times as qu
 a GPU; PyTorch has that layout for images. The weights are the same.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, glu, linear, pad
 
 from .kernels.cpu.norm import channel_norm as rows_between_margins
 from .kernels.devices import obstacle
+
+
+@cache
+def multiplies_halves() -> bool:
+    """Return whether this CPU multiplies pairs of bfloat16: twice as many as it does float32."""
+    known: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 def at_rest(x: Tensor) -> bool:
@@ -26,7 +35,8 @@ class Conv(nn.Conv1d):
         assert self.bias is not None
         if self.kernel_size == (1,):
             return linear(x.movedim(1, -1), self.weight[..., 0], self.bias).movedim(-1, 1)
-        return self.part(x, self.weight, self.bias)
+        found = self.part(x, self.weight, self.bias)
+        return found.float() if at_rest(x) else found  # blocks add to it
 
     def part(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Return some of the outputs for an image, those of a part of the weights."""
@@ -46,6 +56,8 @@ class Conv(nn.Conv1d):
         """Return the outputs of a convolution of width 1 for an image, added to another: in place unless one trains."""
         if to.is_cuda:  # where products are in half precision, and sums are not
             return to + self(x)
+        if torch.is_autocast_enabled("cpu"):
+            return to.add_(self(x))
         assert self.bias is not None
         flat = to.movedim(1, -1).flatten(0, -2), x.movedim(1, -1).flatten(0, -2), self.weight[..., 0].T
         both = torch.addmm(*flat) if torch.is_grad_enabled() else flat[0].addmm_(*flat[1:])

@@ -11,6 +11,7 @@ from .encoder import STRIDE
 from .gene_model import OUTPUTS, GeneModel
 from .kernels import Potentials
 from .kernels.devices import moved
+from .layers import multiplies_halves
 from .masks import masks
 from .segment_stream import Block
 from .sites import CHASM, encode
@@ -113,5 +114,6 @@ def part_of(
 
 def seen(model: GeneModel, letters: Tensor) -> Tensor:
     """Return (2, B, OUTPUTS, T) features of (B, T) letters, in the precision that the device is built for."""
-    with torch.autocast("cuda", torch.bfloat16, enabled=letters.device.type == "cuda"):
+    kind = letters.device.type
+    with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda" or multiplies_halves()):
         return model.features(letters)

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from planted import tiny_model
 from torch.nn.functional import pad
 from torch.utils.flop_counter import FlopCounterMode
 
+from semiseg import scoring
 from semiseg.encoder import (
     CHANNELS,
     MIXTURES,
@@ -18,6 +20,7 @@ from semiseg.encoder import (
 )  # fmt: skip
 from semiseg.kernels.cpu.norm import WORTH
 from semiseg.layers import ChannelNorm
+from semiseg.training import Recipe
 
 SMALL = Shape(6, 8, 3, (1, 3), (1, 2))
 LARGEST = 6 << 20  # bytes of a model
@@ -61,9 +64,18 @@ def test_a_feature_depends_on_nothing_out_of_reach():
     assert max(at - int(moved.min()), int(moved.max()) - at) > 0.7 * net.reach  # no idle claim
 
 
+HALVES = [pytest.param(False, id="singles"), pytest.param(True, id="halves")]
+
+
+@pytest.mark.parametrize("halves", HALVES)
 @torch.no_grad()
-def test_windows_give_what_the_whole_gives():
+def test_windows_give_what_the_whole_gives(halves):
     net, x = encoder(), dna(60 * STRIDE)
+    with torch.autocast("cpu", torch.bfloat16, enabled=halves):
+        check_windows(net, x)
+
+
+def check_windows(net: Encoder, x: torch.Tensor) -> None:
     whole, reach = net(x), net.reach
     for begin in range(0, 60 * STRIDE, 10 * STRIDE):
         a, b = max(0, begin - reach), min(60 * STRIDE, begin + 10 * STRIDE + reach)
@@ -101,6 +113,30 @@ def test_sizes():
         assert 2 * sum(p.numel() for p in net.parameters()) < LARGEST, name
         assert net.reach >= 2000, name
     assert multiplications(Encoder(SHAPES["compact"], 16)) <= COMPACT
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@torch.no_grad()
+def test_products_of_halves_on_a_cpu(shape: str) -> None:
+    net, x = encoder(SHAPES[shape]), dna(40 * STRIDE)
+    exact = net(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = net(x)
+    off = (found.float() - exact).std() / exact.std()
+    assert 0 < off < 0.01  # eight bits of each factor
+
+
+@torch.no_grad()
+def test_genes_are_seen_in_the_precision_that_a_cpu_is_built_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model(Recipe())
+    letters = torch.randint(65, 85, (1, 40 * STRIDE), dtype=torch.uint8)
+    given = []
+    for halves in (False, True):
+        monkeypatch.setattr(scoring, "multiplies_halves", lambda halves=halves: halves)
+        given.append(scoring.seen(model, letters))
+    assert given[0].dtype == given[1].dtype == torch.float32
+    assert torch.equal(given[0], model.features(letters))
+    assert 0 < (given[1] - given[0]).std() < 0.02 * given[0].std()
 
 
 def test_multiplications_are_those_that_are_done():
