@@ -170,6 +170,8 @@ def use_threads(threads: int | None) -> None:
 
 def run(asked: "Asked", work: Command, quiet: bool, as_json: bool) -> None:
     """Do the work with progress on stderr, where that is a terminal."""
+    from semiseg.memory import keep_freed
+
     from .progress import positions
 
     def note(text: str) -> None:
@@ -183,6 +185,7 @@ def run(asked: "Asked", work: Command, quiet: bool, as_json: bool) -> None:
             click.echo(f"semiseg: warning: {text}", err=True)
 
     note(" ".join(asked.command))
+    keep_freed()
     with positions(quiet) as report:
         summary = work(asked, say, report)
     note(json.dumps(summary))
