@@ -30,6 +30,7 @@ from semiseg.parts import parse
 
 LINE = 60
 SHORT = 200  # bases of a contig among many
+LITTLE = 10_000  # bases that take no time to speak of
 
 
 def main() -> None:
@@ -97,11 +98,17 @@ def contigs(options: argparse.Namespace) -> Iterator[Row]:
     """The same bases in contigs of 200, and in one."""
     letters = np.resize(np.concatenate([contig.sequence for contig in read_fasta(options.genome)]), options.bases[0])
     for size in (SHORT, len(letters)):
+        started(letters, options.model[0], size)
         with TemporaryDirectory() as folder:
             fasta = Path(folder, "contigs.fa")
-            write(fasta, [(f"c{at}", letters[at : at + size]) for at in range(0, len(letters), size)])
+            write(fasta, cut(letters, size))
             row = ours(fasta, options.model[0], folder)
             yield {"region": f"{len(letters)} bases in contigs of {size}", **row} | rate(row, len(letters))
+
+
+def cut(letters: NDArray, size: int) -> list[tuple[str, NDArray]]:
+    """Return contigs of so many letters."""
+    return [(f"c{at}", letters[at : at + size]) for at in range(0, len(letters), size)]
 
 
 def write(path: Path, records: list[tuple[str, NDArray]]) -> None:
@@ -121,11 +128,11 @@ def ours(fasta: Path, model: str, folder: str) -> Row:
     return {"program": f"semiseg {__version__}", "model": model, "posteriors": True, **row}
 
 
-def started(letters: NDArray, model: str) -> Row:
-    """What a run takes that does little, once all is compiled: that takes time and memory too."""
+def started(letters: NDArray, model: str, size: int = LITTLE) -> Row:
+    """What a run takes that does little, in contigs of a size, once all is compiled: that takes time and memory too."""
     with TemporaryDirectory() as folder:
         little = Path(folder, "little.fa")
-        write(little, [("little", letters[:10_000])])
+        write(little, cut(letters[:LITTLE], size))
         ours(little, model, folder)
         return ours(little, model, folder)
 
