@@ -23,6 +23,9 @@ from .hsmm import Hsmm, Statistics
 from .hsmm_data import Group, Reader, Rows
 from .kernels import marginals
 from .kernels.cpu.chain import best_paths, chain_counts, chain_log_partition
+from .kernels.cpu.threads import torch_alone
+
+FEW = 1 << 18  # values
 
 
 @torch.no_grad()
@@ -61,9 +64,15 @@ def on_best_path(model: Hsmm, rows: Rows) -> Statistics:
 
 def chain_of(model: Hsmm, rows: Rows) -> tuple[NDArray, NDArray, NDArray]:
     """Return a model with geometric laws as a chain, and the (R, C) scores of the rows."""
-    scores = model.density(rows.values).cpu().double().flatten(0, 1)
-    occupancy, moves = model.chain()
+    with torch_alone(few(rows)):
+        scores = model.density(rows.values).cpu().double().flatten(0, 1)
+        occupancy, moves = model.chain()
     return occupancy.numpy(), moves.numpy(), scores.numpy()
+
+
+def few(rows: Rows) -> bool:
+    """Return whether what values score is worked out before threads have begun."""
+    return rows.values.numel() < FEW
 
 
 def counted(model: Hsmm, rows: Rows, nats: float, first: NDArray, moves: NDArray, weights: NDArray) -> Statistics:
@@ -75,7 +84,8 @@ def counted(model: Hsmm, rows: Rows, nats: float, first: NDArray, moves: NDArray
     changes = torch.from_numpy(moves) - stays.diag()
     seen = torch.tensor([nats, float(len(rows.places.rows))], dtype=torch.float64)
     mine = torch.from_numpy(weights.reshape(len(rows.values), -1, len(first))).to(rows.values)
-    emissions = {name: v.cpu() for name, v in model.family.statistics(rows.values, mine).items()}
+    with torch_alone(few(rows)):
+        emissions = {name: v.cpu() for name, v in model.family.statistics(rows.values, mine).items()}
     return Statistics(begun, changes, left(changes, begun), stays, seen, emissions)
 
 

@@ -98,6 +98,24 @@ def test_geometric_laws_are_a_chain(states: int) -> None:
     assert log_likelihood(model, read, groups) == pytest.approx(float(found.seen[0]))
 
 
+@pytest.mark.parametrize(("room", "threads"), [(10**9, 1), (0, 2)])
+def test_little_is_scored_on_one_thread(room: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And much on all; afterwards there are as many as before."""
+    x, _ = drawn("bernoulli", 130, mean=8)
+    model, read, groups = start("bernoulli", x, "geometric")
+    seen, density = [], model.family.density
+    monkeypatch.setattr("semiseg.hsmm_em.FEW", room)
+    monkeypatch.setattr(model.family, "density", lambda *a: (seen.append(torch.get_num_threads()), density(*a))[1])
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        expected(model, read, groups[0])
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [threads]
+
+
 def test_runs_are_passed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counts are those of a walk position by position."""
     draw = np.random.default_rng(0)

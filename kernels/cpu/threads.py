@@ -1,7 +1,8 @@
 """One pool of threads per size, made on first use; the compiled functions release the interpreter lock."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
@@ -25,3 +26,18 @@ def spread(pool: ThreadPoolExecutor | None, work: Callable[[A], R], items: Seque
     if pool is None or pool._max_workers == 1 or len(items) < 2:
         return map(work, items)
     return pool.map(work, items)
+
+
+@contextmanager
+def torch_alone(alone: bool = True) -> Iterator[None]:
+    """Have torch work on one thread: what takes microseconds, its threads wait for each other a thousand times as long.
+
+    That is so where others keep the cores busy, and these threads of one's own are enough for it.
+    """
+    before = torch.get_num_threads()
+    if alone:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
