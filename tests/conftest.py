@@ -65,9 +65,7 @@ def compile_once() -> None:
 @pytest.fixture
 def one_thread():
     """Small encoders: on busy cores torch's threads wait for each other a hundred times as long as they work."""
-    import torch
+    from semiseg.kernels.cpu.threads import torch_alone
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with torch_alone():
+        yield
