@@ -31,7 +31,7 @@ from .parts import Region, read_regions, region
 MARKED = 1 << 22  # bases of contigs between two marks
 FORMS = ("bed", "bed9", "gff3")
 ENDINGS = {".bed": "bed", ".gff3": "gff3", ".gff": "gff3"}
-MEANING = "score: posterior of exactly this exon, {}; start_ and end_ columns: of its ends, and 95 % credible intervals"
+MEANING = "score: posterior of exactly this exon, {}; start_..., end_...: of its ends, and 95 % credible intervals"
 
 
 class Begun(NamedTuple):

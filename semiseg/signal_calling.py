@@ -42,7 +42,7 @@ from .signals import Lenient, SignalModel, Source, Strip
 FORMS = ("bed9", "bed", "csv", "wfdb")
 ENDINGS = {".bed": "bed9", ".csv": "csv"}
 AHEAD = 8  # short sequences that are worked on before they are used
-MEANING = "score: posterior of exactly this segment; start_ and end_ columns: of its ends, and 95 % credible intervals"
+MEANING = "score: posterior of exactly this segment; start_..., end_...: of its ends, and 95 % credible intervals"
 
 
 class Place(NamedTuple):

@@ -245,6 +245,7 @@ def test_a_file_that_changes_is_noticed(tmp_path: Path) -> None:
         (b">a\nAC\n>", "line 3: expected a name right after >"),
         (b">a\nAC\n>b\n>a", "line 4: there is a second record named a"),
         (b">a\nAC\rGT\n", "line 2: carriage return inside a line"),
+        (b">a\nAC\rGT\x02", "line 2: expected text, plain or gzip, found binary data"),
         (b">a" + b"x" * (3 << 20), "line 1: expected a header, found a line without end"),
         (zip_of(GENOME.encode())[:-9], "the gzip data end early"),
         (zip_of(GENOME.encode())[:-8] + b"12345678", "damaged gzip data"),

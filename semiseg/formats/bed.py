@@ -55,7 +55,7 @@ def gene_rows(
 ) -> Iterator[BedRow]:
     """Yield an exon a row with the columns of EXTRA[form], under the gene's name; bed9 is coloured by kind.
 
-    `labels` may name kinds of exons instead of all, and introns.
+    `labels` may name kinds of exons instead of all, and introns: these have `.intron` behind the name.
     """
     parts = [
         (exon, kind, kind in labels or "exon" in labels) for exon, kind in zip(gene.exons, kinds(gene), strict=True)
@@ -65,7 +65,8 @@ def gene_rows(
         if wanted:
             drawn = (str(part.start), str(part.end), COLOURS.get(kind, GREY)) if form == "bed9" else ()
             extra = (*drawn, *certainty_cells(part.certainty))
-            yield BedRow(gene.contig, part.start, part.end, name, part.posterior, gene.strand, extra)
+            named = f"{name}.intron" if kind == "intron" else name
+            yield BedRow(gene.contig, part.start, part.end, named, part.posterior, gene.strand, extra)
 
 
 def certainty_cells(certainty: Certainty | None) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ from .files import BYTE_ORDER_MARK
 BLANKS = b" \t\v\f\r\n"
 CODES = b"ACGTURYSWKMBDHVNX-acgturyswkmbdhvnx"  # IUPAC; X is how some programs mask
 BARE_RETURN = re.compile(rb"\r+[^\r\n]")
+CONTROL = re.compile(rb"[\0-\x08\x0e-\x1f]")  # in no text
+BINARY = "expected text, plain or gzip, found binary data"
 NEWLINE = ord("\n")
 LONGEST_HEADER = 1 << 20
 
@@ -110,13 +112,14 @@ def check_text(block: bytes, end: int, lines: int, source: str) -> None:
     """Refuse what no text holds, and lines that end with a carriage return alone."""
     if b"\0" in block:
         line = lines + block.count(NEWLINE, 0, block.index(b"\0"))
-        raise SemisegError(f"{source}, line {line}: expected text, plain or gzip, found binary data")
+        raise SemisegError(f"{source}, line {line}: {BINARY}")
     if b"\r" not in block or block.count(b"\r", 0, end) == block.count(b"\r\n", 0, end):
         return
     bare = BARE_RETURN.search(block, 0, end)
     if bare:
         line = lines + block.count(NEWLINE, 0, bare.start())
-        raise SemisegError(f"{source}, line {line}: carriage return inside a line: convert the line ends")
+        what = BINARY if CONTROL.search(block) else "carriage return inside a line: convert the line ends"
+        raise SemisegError(f"{source}, line {line}: {what}")
 
 
 def no_fasta(raw: bytes, lines: int, source: str) -> SemisegError:

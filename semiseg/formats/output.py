@@ -99,5 +99,6 @@ def format_of(path: Path | None, forms: Mapping[str, str], default: str) -> str:
         name = name.removesuffix(suffix)
     ending = Path(name).suffix
     if ending and ending not in forms:
-        raise UsageError(f"--output: expected a name that ends in {', '.join(forms)}, got {path}: or give --format")
+        known = f"{', '.join(forms)}, with or without .gz"
+        raise UsageError(f"--output: expected a name that ends in {known}, got {path}: or give --format")
     return forms.get(ending, default)
