@@ -61,10 +61,8 @@ class Conv(nn.Conv1d):
 
     def added(self, x: Tensor, to: Tensor) -> Tensor:
         """Return the outputs of a convolution of width 1 for an image, added to another: in place unless one trains."""
-        if to.is_cuda:  # where products are in half precision, and sums are not
-            return to + self(x)
-        if torch.is_autocast_enabled("cpu"):
-            return to.add_(self(x))
+        if to.is_cuda or torch.is_autocast_enabled("cpu"):  # products may be in half precision, and sums are not
+            return to.add_(self(x)) if at_rest(to) else to + self(x)
         assert self.bias is not None
         flat = to.movedim(1, -1).flatten(0, -2), x.movedim(1, -1).flatten(0, -2), self.weight[..., 0].T
         both = torch.addmm(*flat) if torch.is_grad_enabled() else flat[0].addmm_(*flat[1:])
