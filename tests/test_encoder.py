@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from planted import tiny_model
+from planted import tiny  # noqa: F401 - a fixture
 from torch.nn.functional import pad
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -18,9 +18,9 @@ from semiseg.encoder import (
     multiplications,
     reverse_complement,
 )  # fmt: skip
+from semiseg.gene_model import Config, GeneModel
 from semiseg.kernels.cpu.norm import WORTH
 from semiseg.layers import ChannelNorm
-from semiseg.training import Recipe
 
 SMALL = Shape(6, 8, 3, (1, 3), (1, 2))
 LARGEST = 6 << 20  # bytes of a model
@@ -127,8 +127,12 @@ def test_products_of_halves_on_a_cpu(shape: str) -> None:
 
 
 @torch.no_grad()
-def test_genes_are_seen_in_the_precision_that_a_cpu_is_built_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = tiny_model(Recipe())
+def test_genes_are_seen_in_the_precision_that_a_cpu_is_built_for(
+    tiny: Config,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    model = GeneModel(tiny).eval()
     letters = torch.randint(65, 85, (1, 40 * STRIDE), dtype=torch.uint8)
     given = []
     for halves in (False, True):
