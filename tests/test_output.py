@@ -271,7 +271,7 @@ def test_the_name_tells_the_format(name: str, form: str) -> None:
 
 @pytest.mark.parametrize("name", ["a.bed9", "a.bed.txt", "a.gtf.gz"])
 def test_a_name_that_tells_another_format_is_wrong_usage(name: str) -> None:
-    with pytest.raises(UsageError, match=f"ends in .bed, .gff3, .gff, with or without .gz, got {name}: or give --format"):
+    with pytest.raises(UsageError, match=f".bed, .gff3, .gff, with or without .gz, got {name}: or give --format"):
         format_of(Path(name), ENDINGS, "?")
 
 
