@@ -12,6 +12,7 @@ passes would, and what is kept is counts, not data.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
@@ -23,9 +24,9 @@ from .hsmm import Hsmm, Statistics
 from .hsmm_data import Group, Reader, Rows
 from .kernels import marginals
 from .kernels.cpu.chain import best_paths, chain_counts, chain_log_partition
-from .kernels.cpu.threads import torch_alone
+from .kernels.cpu.threads import torch_threads
 
-FEW = 1 << 18  # values
+FEW = 1 << 18  # values: on busy cores torch's threads wait for each other a thousand times as long as these take
 
 
 @torch.no_grad()
@@ -64,15 +65,15 @@ def on_best_path(model: Hsmm, rows: Rows) -> Statistics:
 
 def chain_of(model: Hsmm, rows: Rows) -> tuple[NDArray, NDArray, NDArray]:
     """Return a model with geometric laws as a chain, and the (R, C) scores of the rows."""
-    with torch_alone(few(rows)):
+    with enough_threads(rows):
         scores = model.density(rows.values).cpu().double().flatten(0, 1)
-        occupancy, moves = model.chain()
+    occupancy, moves = model.chain()
     return occupancy.numpy(), moves.numpy(), scores.numpy()
 
 
-def few(rows: Rows) -> bool:
-    """Return whether what values score is worked out before threads have begun."""
-    return rows.values.numel() < FEW
+def enough_threads(rows: Rows) -> AbstractContextManager[None]:
+    """Have torch work on values by itself where they are few."""
+    return torch_threads(1 if rows.values.numel() < FEW else None)
 
 
 def counted(model: Hsmm, rows: Rows, nats: float, first: NDArray, moves: NDArray, weights: NDArray) -> Statistics:
@@ -84,7 +85,7 @@ def counted(model: Hsmm, rows: Rows, nats: float, first: NDArray, moves: NDArray
     changes = torch.from_numpy(moves) - stays.diag()
     seen = torch.tensor([nats, float(len(rows.places.rows))], dtype=torch.float64)
     mine = torch.from_numpy(weights.reshape(len(rows.values), -1, len(first))).to(rows.values)
-    with torch_alone(few(rows)):
+    with enough_threads(rows):
         emissions = {name: v.cpu() for name, v in model.family.statistics(rows.values, mine).items()}
     return Statistics(begun, changes, left(changes, begun), stays, seen, emissions)
 

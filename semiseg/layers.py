@@ -48,16 +48,15 @@ class Conv(nn.Conv1d):
         assert self.bias is not None
         return [self.part(x, *half) for half in zip(self.weight.chunk(2), self.bias.chunk(2), strict=True)]
 
-    def margin(self, length: int) -> int:
-        """Return the positions beyond its ends that some of so many see, none of them further than these are apart."""
-        step = self.dilation[0]
-        return min(self.kernel_size[0] // 2, (length - 1) // step) * step
+    def taps(self, length: int) -> int:
+        """Return how many taps on either side of the middle one see any of so many positions."""
+        return min(self.kernel_size[0] // 2, (length - 1) // self.dilation[0])
 
-    def inside(self, x: Tensor, margin: int) -> Tensor:
-        """Return the outputs for an image that has these margins: what lies further away is nothing to any position."""
-        less = self.kernel_size[0] // 2 - margin // self.dilation[0]
-        taps = self.weight[:, :, None, less : self.kernel_size[0] - less]
-        return conv2d(x, taps, self.bias, 1, 0, (1, self.dilation[0]))
+    def inside(self, x: Tensor, taps: int) -> Tensor:
+        """Return the outputs for an image that has its margins, from so many taps on either side."""
+        middle = self.kernel_size[0] // 2
+        weight = self.weight[:, :, None, middle - taps : middle + taps + 1]
+        return conv2d(x, weight, self.bias, 1, 0, (1, self.dilation[0]))
 
     def added(self, x: Tensor, to: Tensor) -> Tensor:
         """Return the outputs of a convolution of width 1 for an image, added to another: in place unless one trains."""
@@ -133,8 +132,8 @@ class Block(nn.Module):
         if not at_rest(x):
             value, gate = self.into.halves(self.norm(x))
             return self.out.added(self.drop(gate.sigmoid_() * value), x)
-        margin = self.into.margin(x.shape[-1])
-        both = self.into.inside(self.norm.between_margins(x, margin), margin)
+        taps = self.into.taps(x.shape[-1])
+        both = self.into.inside(self.norm.between_margins(x, taps * self.into.dilation[0]), taps)
         value, gate = both.movedim(1, -1).chunk(2, -1)  # one convolution is quicker than two there
         return self.out.added(gate.contiguous().sigmoid_().mul_(value).movedim(-1, 1), x)
 

@@ -65,7 +65,7 @@ def compile_once() -> None:
 @pytest.fixture
 def one_thread():
     """Small encoders: on busy cores torch's threads wait for each other a hundred times as long as they work."""
-    from semiseg.kernels.cpu.threads import torch_alone
+    from semiseg.kernels.cpu.threads import torch_threads
 
-    with torch_alone():
+    with torch_threads(1):
         yield

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
-import torch
 
 from semiseg.ahead import ahead, in_stages
+from semiseg.kernels.cpu.threads import torch_threads
 
 
 @pytest.fixture(autouse=True)
@@ -80,9 +80,5 @@ def test_a_chain_that_is_not_used_up_ends() -> None:
 
 @pytest.mark.parametrize(("device", "threads", "stage"), [("cpu", 1, iter), ("cpu", 2, ahead), ("cuda", 1, ahead)])
 def test_one_thread_of_a_cpu_goes_step_by_step(device: str, threads: int, stage: object) -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with torch_threads(threads):
         assert in_stages(device) is stage
-    finally:
-        torch.set_num_threads(before)

@@ -20,6 +20,7 @@ from semiseg.encoder import (
 )  # fmt: skip
 from semiseg.gene_model import Config, GeneModel
 from semiseg.kernels.cpu.norm import WORTH
+from semiseg.kernels.cpu.threads import torch_threads
 from semiseg.layers import ChannelNorm
 
 SMALL = Shape(6, 8, 3, (1, 3), (1, 2))
@@ -64,22 +65,17 @@ def test_a_feature_depends_on_nothing_out_of_reach():
     assert max(at - int(moved.min()), int(moved.max()) - at) > 0.7 * net.reach  # no idle claim
 
 
-HALVES = [pytest.param(False, id="singles"), pytest.param(True, id="halves")]
-
-
-@pytest.mark.parametrize("halves", HALVES)
+@pytest.mark.parametrize("halves", [False, True], ids=["singles", "halves"])
 @torch.no_grad()
 def test_windows_give_what_the_whole_gives(halves):
     net, x = encoder(), dna(60 * STRIDE)
-    with torch.autocast("cpu", torch.bfloat16, enabled=halves):
-        check_windows(net, x)
-
-
-def check_windows(net: Encoder, x: torch.Tensor) -> None:
-    whole, reach = net(x), net.reach
+    half = torch.autocast("cpu", torch.bfloat16, enabled=halves)
+    with half:
+        whole, reach = net(x), net.reach
     for begin in range(0, 60 * STRIDE, 10 * STRIDE):
         a, b = max(0, begin - reach), min(60 * STRIDE, begin + 10 * STRIDE + reach)
-        part = net(x[..., a:b])[..., begin - a : begin - a + 10 * STRIDE]
+        with half:
+            part = net(x[..., a:b])[..., begin - a : begin - a + 10 * STRIDE]
         torch.testing.assert_close(part, whole[..., begin : begin + 10 * STRIDE], atol=1e-5, rtol=0)
 
 
@@ -171,10 +167,6 @@ def test_rows_normalised_on_a_cpu(margin: int) -> None:
     layer.norm.bias.uniform_(-1, 1)
     images = (3 + torch.randn(2, 24, 1, 2 * WORTH // 24)).contiguous(memory_format=torch.channels_last)
     expected = pad(layer.norm(images.movedim(1, -1)).movedim(-1, 1), (margin, margin))
-    before = torch.get_num_threads()
     for threads in (1, 3):
-        torch.set_num_threads(threads)
-        try:
+        with torch_threads(threads):
             torch.testing.assert_close(layer.between_margins(images, margin), expected, atol=1e-5, rtol=1e-5)
-        finally:
-            torch.set_num_threads(before)

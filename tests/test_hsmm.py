@@ -19,6 +19,7 @@ from semiseg.hsmm_merge import cheapest, merge, united
 from semiseg.kernels import log_partition, marginals, viterbi
 from semiseg.kernels.cpu.chain import chain_counts, chain_log_partition
 from semiseg.kernels.cpu.runs import places_of
+from semiseg.kernels.cpu.threads import torch_threads
 from semiseg.survey import look
 
 LAWS = ("geometric", "free", "lognormal", "gamma", "negative-binomial", "poisson", "spline", "uniform")
@@ -106,13 +107,9 @@ def test_little_is_scored_on_one_thread(room: int, threads: int, monkeypatch: py
     seen, density = [], model.family.density
     monkeypatch.setattr("semiseg.hsmm_em.FEW", room)
     monkeypatch.setattr(model.family, "density", lambda *a: (seen.append(torch.get_num_threads()), density(*a))[1])
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
+    with torch_threads(2):
         expected(model, read, groups[0])
         assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
     assert seen == [threads]
 
 

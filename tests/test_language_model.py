@@ -22,6 +22,8 @@ from semiseg.gene_windows import draw
 from semiseg.language_model import LanguageModelEncoder, windows
 from semiseg.training import Recipe, Run, settle_seeds
 
+pytestmark = pytest.mark.usefixtures("one_thread")  # models this small lose more by threads than they gain
+
 pytest.importorskip("transformers")
 
 SHAPE = Shape(8, 8, 3, (1, 3), (1,))
@@ -42,15 +44,6 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     yield
     assert tried == []
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Models this small lose more by threads than they gain."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def words(k: int) -> list[str]:

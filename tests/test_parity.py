@@ -73,15 +73,7 @@ def with_gradients(compute: Any, x: Scores) -> tuple[Tensor, list[Tensor]]:
     return z.detach(), list(torch.autograd.grad(z.sum(), used))
 
 
-@pytest.fixture
-def one_thread() -> Any:
-    """The other library's many small operations wait for each other on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
+# the other library's many small operations wait for each other on a busy machine
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(
     ("B", "T", "K", "C", "projections"),

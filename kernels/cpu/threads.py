@@ -29,14 +29,10 @@ def spread(pool: ThreadPoolExecutor | None, work: Callable[[A], R], items: Seque
 
 
 @contextmanager
-def torch_alone(alone: bool = True) -> Iterator[None]:
-    """Have torch work on one thread: what takes microseconds, its threads wait for each other a thousand times as long.
-
-    That is so where others keep the cores busy, and these threads of one's own are enough for it.
-    """
+def torch_threads(n: int | None) -> Iterator[None]:
+    """Have torch work on so many threads, None: on as many as before, to which it returns."""
     before = torch.get_num_threads()
-    if alone:
-        torch.set_num_threads(1)
+    torch.set_num_threads(n or before)
     try:
         yield
     finally:

@@ -11,13 +11,11 @@ from itertools import chain
 from typing import NamedTuple
 
 from ..errors import SemisegError
-from .files import BYTE_ORDER_MARK
+from .files import BINARY, BYTE_ORDER_MARK, bare_return
 
 BLANKS = b" \t\v\f\r\n"
 CODES = b"ACGTURYSWKMBDHVNX-acgturyswkmbdhvnx"  # IUPAC; X is how some programs mask
 BARE_RETURN = re.compile(rb"\r+[^\r\n]")
-CONTROL = re.compile(rb"[\0-\x08\x0e-\x1f]")  # in no text
-BINARY = "expected text, plain or gzip, found binary data"
 NEWLINE = ord("\n")
 LONGEST_HEADER = 1 << 20
 
@@ -118,8 +116,7 @@ def check_text(block: bytes, end: int, lines: int, source: str) -> None:
     bare = BARE_RETURN.search(block, 0, end)
     if bare:
         line = lines + block.count(NEWLINE, 0, bare.start())
-        what = BINARY if CONTROL.search(block) else "carriage return inside a line: convert the line ends"
-        raise SemisegError(f"{source}, line {line}: {what}")
+        raise SemisegError(f"{source}, line {line}: {bare_return(block)}")
 
 
 def no_fasta(raw: bytes, lines: int, source: str) -> SemisegError:

@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import io
+import re
 import sys
 import zlib
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from .bgzip import is_compressed
 
 GZIP = b"\x1f"  # its first byte is no text; a pipe may hand over the second later
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+CONTROL = re.compile(rb"[\0-\x08\x0e-\x1f]")  # in no text
+BINARY = "expected text, plain or gzip, found binary data"
 BLOCK = 1 << 20
 FIRST = 64  # the first block is no shorter, if the file is not: a pipe may hand over a byte at a time
 
@@ -28,10 +31,15 @@ def read_lines(path: str | Path) -> Iterator[bytes]:
             if number == 1:
                 text = text.removeprefix(BYTE_ORDER_MARK)
             if b"\0" in text:
-                raise SemisegError(f"{name}, line {number}: expected text, plain or gzip, found binary data")
+                raise SemisegError(f"{name}, line {number}: {BINARY}")
             if b"\r" in text:
-                raise SemisegError(f"{name}, line {number}: carriage return inside a line: convert the line ends")
+                raise SemisegError(f"{name}, line {number}: {bare_return(text)}")
             yield text
+
+
+def bare_return(text: bytes) -> str:
+    """Return what is wrong with text in which a carriage return stands alone."""
+    return BINARY if CONTROL.search(text) else "carriage return inside a line: convert the line ends"
 
 
 def read_blocks(path: str | Path) -> Iterator[bytes]:
