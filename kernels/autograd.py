@@ -89,10 +89,13 @@ def log_partition(
     >>> log_partition(p).exp()  # 44 segmentations, of score 0 all
     tensor(44.0000, dtype=torch.float64)
     """
-    how = batch.options(threads, chunks, warm_up)
-    model = expand(potentials)
-    leaves, layout = resolve(model.potentials, checked=True)
-    z = log_partitions(leaves, layout, how)
+    return log_partition_of(potentials, batch.options(threads, chunks, warm_up))
+
+
+def log_partition_of(potentials: Potentials, options: batch.Options) -> Tensor:
+    """Return log Z per item, worked out where the potentials are."""
+    leaves, layout = resolve(expand(potentials).potentials, checked=True)
+    z = log_partitions(leaves, layout, options)
     return z if layout.batched else z[0]
 
 

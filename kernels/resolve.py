@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import checks
+from .lasting import constant
 from .potentials import Potentials
 
 TOLERANCE = {torch.bfloat16: 2e-2, torch.float16: 5e-3}
@@ -102,20 +103,33 @@ class Law(NamedTuple):
     first: Tensor  # (P, C)
 
 
-def law_of(p: Potentials) -> Law:
-    """Return the duration law and the starts of a model."""
+def reach_of(p: Potentials) -> Tensor:
+    """Return (C,) on the host: rows of the law that each label's durations and tail read."""
+    longest = longest_of(p)
+    if p.tail is None or p.period is None:
+        return longest
+    # a tail reads p rows back: rows between K_c and p exist and are forbidden
+    return torch.where(p.tail.detach().cpu() > -torch.inf, torch.maximum(longest, p.period.cpu().long()), longest)
+
+
+def longest_of(p: Potentials) -> Tensor:
+    """Return (C,) the longest explicit durations, on the host."""
+    if p.longest is None:
+        return torch.full((p.emissions.shape[-1],), p.durations.shape[0] - 1)
+    return p.longest.cpu().long()
+
+
+def law_of(p: Potentials, reach: Tensor | None = None) -> Law:
+    """Return the duration law and the starts of a model; where its `reach` is given, nothing waits for the device."""
     C, K = p.emissions.shape[-1], p.durations.shape[0] - 1
     wide, device = torch.float64, p.emissions.device
     tail = torch.full((C,), -torch.inf, dtype=wide, device=device) if p.tail is None else p.tail.to(wide)
     period = torch.ones(C, dtype=torch.int64) if p.period is None else p.period.cpu().long()
-    longest = torch.full((C,), K) if p.longest is None else p.longest.cpu().long()
-    unused = torch.arange(K + 1)[:, None] > longest
+    unused = torch.arange(K + 1)[:, None] > longest_of(p)
     unused[0] = True
-    durations = p.durations.to(wide).masked_fill(unused.to(device), -torch.inf)
-    reach = longest
-    if p.tail is not None:  # it reads p rows back: rows between K_c and p exist and are forbidden
-        reach = torch.where(tail.detach().cpu() > -torch.inf, torch.maximum(longest, period), longest)
-        durations = torch.nn.functional.pad(durations, (0, 0, 0, max(0, int(reach.max()) - K)), value=-torch.inf)
+    durations = p.durations.to(wide).masked_fill(constant(unused.numpy(), device), -torch.inf)
+    reach = reach_of(p) if reach is None else reach
+    durations = torch.nn.functional.pad(durations, (0, 0, 0, max(0, int(reach.max()) - K)), value=-torch.inf)
     P = 1 if p.transitions_by_duration or p.transitions.ndim == 2 else p.transitions.shape[0]
     first = torch.zeros(1, C, dtype=wide, device=device) if p.first is None else p.first.to(wide).reshape(-1, C)
     return Law(durations, tail, reach, period, first.expand(P, C))
@@ -130,23 +144,27 @@ def check(p: Potentials) -> None:
         checks.check_censoring(law.durations.detach(), law.longest, law.tail.detach(), law.period, tolerance)
 
 
-def resolve(p: Potentials, checked: bool = False) -> tuple[Leaves, Layout]:
-    """Return the checked, complete form of the user's potentials; what `expand` returns is `checked` already."""
+def resolve(p: Potentials, checked: bool = False, reach: Tensor | None = None) -> tuple[Leaves, Layout]:
+    """Return the checked, complete form of the user's potentials; what `expand` returns is `checked` already.
+
+    Where its `reach` is given and all integers are on the host, nothing waits for the device.
+    """
     if not checked:
         check(p)
     batched = p.emissions.ndim == 3
     emissions = p.emissions if batched else p.emissions[None]
     B, T, C = emissions.shape
-    law = law_of(p)
+    law = law_of(p, reach)
     transitions = p.transitions.to(torch.float64).reshape(-1, C, C)
     lengths = torch.full((B,), T) if p.lengths is None else p.lengths.reshape(-1).cpu().long()
     scores = [b.scores if batched else b.scores[None] for b in p.boundaries]
     columns = np.cumsum([0] + [s.shape[-1] for s in scores])
-    types = [b.types.cpu().numpy() for b in p.boundaries]
+    types = [b.types.cpu().long() for b in p.boundaries]
+    shifted = [np.where(t >= 0, t + columns[m], -1) for m, t in enumerate(types)]
     layout = Layout(
         longest=law.longest.numpy(),
         period=law.period.numpy(),
-        types=np.array([np.where(t >= 0, t + columns[m], -1) for m, t in enumerate(types)], np.int64).reshape(-1, C, C),
+        types=np.array(shifted, np.int64).reshape(-1, C, C),
         columns=columns,
         lengths=lengths.numpy(),
         left=p.left,
@@ -156,9 +174,9 @@ def resolve(p: Potentials, checked: bool = False) -> tuple[Leaves, Layout]:
     )
     begin = law.first[p.origin % len(law.first)].expand(B, C)
     finish = (law.first.new_zeros(C) if p.last is None else p.last.to(torch.float64)).expand(B, C)
-    for boundary, score in zip(p.boundaries, scores, strict=True):
-        begin = begin + known_side(score[:, 0], boundary.types)
-        finish = finish + known_side(score[torch.arange(B), lengths], boundary.types.T)
+    for type_, score in zip(types, scores, strict=True):
+        begin = begin + known_side(score[:, 0], type_)
+        finish = finish + known_side(last_of(score, lengths), type_.T)
     leaves = Leaves(
         emissions=emissions,
         durations=law.durations,
@@ -172,12 +190,26 @@ def resolve(p: Potentials, checked: bool = False) -> tuple[Leaves, Layout]:
     return leaves, layout
 
 
+def last_of(scores: Tensor, lengths: Tensor) -> Tensor:
+    """Return (B, n) the scores at the ends of all items."""
+    B, rows, n = scores.shape
+    if bool((lengths == rows - 1).all()):
+        return scores[:, -1]
+    at = constant(lengths.numpy(), scores.device)
+    return scores.gather(1, at[:, None, None].expand(B, 1, n))[:, 0]
+
+
 def known_side(scores: Tensor, types: Tensor) -> Tensor:
-    """Return (B, C) what a map scores at an exact end: 0 unless the known label (axis 1 of types) fixes its type."""
-    known = types[0].long().to(scores.device)
+    """Return (B, C) what a map scores at an exact end: 0 unless the known label (axis 1 of types) fixes its type.
+
+    `types` is on the host.
+    """
+    known = types[0].long()
     if not bool((types == types[:1]).all()):
         return scores.new_zeros(len(scores), len(known), dtype=torch.float64)
-    return torch.where(known >= 0, scores.to(torch.float64)[:, known.clamp(min=0)], 0.0)
+    at = constant(known.clamp(min=0).numpy(), scores.device)
+    there = constant((known >= 0).numpy(), scores.device)
+    return torch.where(there, scores.to(torch.float64)[:, at], 0.0)
 
 
 def _numpy(x: Tensor) -> NDArray:

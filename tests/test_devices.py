@@ -61,7 +61,7 @@ def gpu(monkeypatch, capability: tuple[int, int]) -> None:
     monkeypatch.setattr(devices, "find_spec", lambda name: name)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Old GPU")
-    monkeypatch.setattr(devices, "quicker_here", lambda operation, potentials: False)
+    monkeypatch.setattr(devices, "quicker_here", lambda *given: False)
 
 
 def test_a_gpu_runs_its_own(monkeypatch):
@@ -75,6 +75,25 @@ def test_what_a_cpu_does_sooner_goes_there_without_a_word(monkeypatch):
     monkeypatch.setattr(devices, "quicker_here", lambda *given: asked.append(given) or True)
     assert run(on_device(operation), elsewhere(larger(0))) == ("cpu", [])
     assert [name for name, _ in asked] == ["operation"]
+
+
+def test_what_is_recorded_is_played(monkeypatch):
+    """Whether a CPU would be done before the kernels or not, and without options."""
+    gpu(monkeypatch, (9, 0))
+    asked = []
+    monkeypatch.setattr(devices, "played", lambda *given: asked.append(given) or "played")
+    p = elsewhere(larger(0))
+    for sooner in (False, True):
+        monkeypatch.setattr(devices, "quicker_here", lambda *given, sooner=sooner: sooner)
+        assert run(on_device(operation), p) == ("played", [])
+        assert asked.pop() == ("operation", p, sooner)
+    assert on_device(lambda p, chunks: p.emissions.device.type)(p, chunks=1) == "cpu"
+    assert not asked
+
+
+@pytest.mark.parametrize("name", ["marginals", "viterbi"])
+def test_what_has_no_recording_is_not_played(name):
+    assert devices.played(name, model(5000, 2, 2), False) is None  # the CPU is done before it
 
 
 def model(T: int, C: int, K: int, B: int = 1) -> Potentials:

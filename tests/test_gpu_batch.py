@@ -116,7 +116,7 @@ def gpu_path(memory: int | None = None) -> Iterator[None]:
     named = ("viterbi", "log_partitions", "gradients", "marginals", "sample")
     there = SimpleNamespace(**{n: partial(getattr(batch, n), memory=memory) for n in named})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(devices, "quicker_here", lambda operation, potentials: False)
+        patch.setattr(devices, "quicker_here", lambda *given: False)
         if memory is not None or not ON_GPU:
             for module in (operations, autograd):
                 patch.setattr(module, "backend", lambda device: there)

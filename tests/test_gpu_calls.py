@@ -17,7 +17,7 @@ from semiseg.kernels.cpu.calls import Described, Request, describe
 from semiseg.kernels.cpu.marginals import Smoother
 from semiseg.kernels.edges import edge_tables
 from semiseg.kernels.gpu import calls
-from semiseg.kernels.gpu.model import model_of
+from semiseg.kernels.gpu.model import Numbers, frame_of, model_of
 from semiseg.kernels.gpu.pieces import table_of
 from semiseg.kernels.plan import Plan
 from semiseg.kernels.potentials import Potentials
@@ -46,7 +46,8 @@ def asked_of(layout: Layout, C: int, seed: int, n: int) -> Asked:
 def surveyed(leaves: Leaves, layout: Layout, s: Scores, asked: Asked, together: int | None) -> calls.Survey:
     """A survey of chunks that are in memory all at once, or so many of an item at a time."""
     items = [sequence(leaves, layout, item) for item in range(len(layout.lengths))]
-    model = model_of(items[0], None, 32, torch.device(DEVICE))
+    there = (x.to(DEVICE) for x in (leaves.durations, leaves.tail, leaves.transitions))
+    model = model_of(frame_of(items[0], 32, DEVICE), Numbers(*there, fixed=False))
     forbidden = bool((leaves.emissions == -torch.inf).any())
     edges, lengths = [edge_tables(x) for x in items], layout.lengths.tolist()
     survey = calls.Survey(asked, model, s.chunks.host, lengths, edges, s.constants, forbidden)

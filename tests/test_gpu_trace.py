@@ -18,7 +18,7 @@ from semiseg.kernels.cpu.directions import Direction
 from semiseg.kernels.cpu.trace import close_max
 from semiseg.kernels.cpu.viterbi import Path, _both, max_laws, viterbi_item
 from semiseg.kernels.gpu.pieces import table_of
-from semiseg.kernels.gpu.quantise import bounds, quantised_emissions
+from semiseg.kernels.gpu.quantise import bounds, is_narrow, quantised_emissions
 from semiseg.kernels.gpu.trace import Rows, TraceModel, trace
 from semiseg.kernels.plan import Plan
 from semiseg.kernels.potentials import Potentials
@@ -101,7 +101,7 @@ def rows_of(items: list[Forward], leaves: Leaves, origin: int) -> Rows:
 def quantised(emissions, slope, origin: int, lengths) -> torch.Tensor:
     """Emissions in units, narrow where they fit."""
     highest = bounds(emissions, lengths)[1].max() + slope.abs().max()
-    return quantised_emissions(emissions, slope, origin, lengths, float(highest))
+    return quantised_emissions(emissions, slope, origin, lengths, is_narrow(float(highest)))
 
 
 def check(potentials: Potentials, chunks: int, warm_up: int, lookahead: int | None = None) -> tuple[int, int]:

@@ -1,6 +1,5 @@
 """The operations on a batch on a GPU: what `cpu/batch.py` gives, under the same names."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,12 @@ from ..cpu.sample import draw_samples
 from ..cpu.threads import pool
 from ..devices import moved, within_memory
 from ..expansion import contract
+from ..lasting import sent
 from ..resolve import Gradients, Layout, Leaves, sequence
 from ..results import Calls, Marginals, Report, Segments
 from .calls import Survey
 from .fetched import Fetched
 from .inputs import Given, given
-from .pieces import sent
-from .recorded import RECORDINGS, kind_of, tables_of, worth_it
 from .smoother import Smoother, check
 from .viterbi import best
 
@@ -46,37 +44,28 @@ def gradients(
 ) -> tuple[Tensor, Gradients]:
     """Return (B,) log partitions and their gradients."""
     case = given(leaves, layout, options, memory)
-    work = partial(_gradients, case, options, needs)
-    inputs = case.batch.emissions, case.batch.scores
-    if worth_it(case):
-        z, alive, *found = RECORDINGS.run((kind_of(case), needs), inputs, tables_of(case), work)
-    else:
-        z, alive, *found = work(*inputs)
-    assert z is not None
-    assert alive is not None
+    z, alive, *found = gradients_of(case, options, needs)
     check(case.batch, alive)
     return z, Gradients(*found)
 
 
-def _gradients(
-    case: Given, options: Options, needs: tuple[bool, ...], emissions: Tensor, scores: Tensor
-) -> tuple[Tensor | None, ...]:
-    """Return log partitions, whether items have any segmentation, and the gradients; the input of a batch stands apart.
+def gradients_of(case: Given, options: Options, needs: tuple[bool, ...]) -> tuple[Any, ...]:
+    """Return log partitions, whether items have any segmentation, and the gradients.
 
-    Between exact ends and in one piece this asks for nothing but what runs on the device (see `recorded`).
+    Between exact ends and in one piece this asks for nothing but what runs on the device (see `steps`).
     """
     need = dict(zip(Leaves._fields, needs, strict=True))
-    smoother = Smoother(case._replace(batch=case.batch.reading(emissions, scores)), options)
-    dtype = torch.float64 if emissions.dtype == torch.float64 else torch.float32
+    smoother = Smoother(case, options)
+    batch = smoother.batch
+    dtype = torch.float64 if batch.emissions.dtype == torch.float64 else torch.float32
     outputs = smoother.outputs({"position": need["emissions"], "kinds": need["scores"]}, dtype)
     sums = smoother.combine(outputs, need["transitions"], need["durations"] or need["tail"])
     begin = finish = first = None
-    x = smoother.batch.x
-    if need["begin"] and x.left == "exact":
+    if need["begin"] and batch.x.left == "exact":
         begin = smoother.beginning()
-    if need["finish"] and x.right == "exact":
+    if need["finish"] and batch.x.right == "exact":
         finish = smoother.finishing()
-    if need["first"] and x.left == "censored":
+    if need["first"] and batch.x.left == "censored":
         first = smoother.first()
     found = outputs.position, sums.durations, sums.tail_steps, sums.transitions, outputs.kinds, first, begin, finish
     return smoother.log_partition, smoother.alive, *found

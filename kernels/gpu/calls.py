@@ -17,10 +17,11 @@ from torch import Tensor
 
 from ..cpu.batch import Asked
 from ..edges import Tables
+from ..lasting import sent
 from ..results import Calls
 from .intervals import Middles, Window, intervals, window
 from .model import Model
-from .pieces import Table, power_of_2, sent
+from .pieces import Table, power_of_2
 from .sides import UNCUT, sides, tailed
 from .tiles import LOG2E, NEVER
 

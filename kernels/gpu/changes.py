@@ -13,7 +13,7 @@ import triton.language as tl
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .lasting import lasting
+from ..lasting import lasting
 from .model import packed
 from .pieces import Table, add_float32, by_item, cdiv, chunk_at, normaliser, power_of_2
 from .tiles import LOG2E, NEVER

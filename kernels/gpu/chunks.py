@@ -5,7 +5,6 @@ backward passes are runs of one launch.
 """
 
 from collections.abc import Iterable
-from copy import copy
 from functools import partial
 from itertools import pairwise
 from typing import TypeVar
@@ -16,14 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..edges import virtual_rows
+from ..lasting import constant, lasting, sent
 from ..plan import boundaries
 from ..resolve import Layout, Leaves, Sequence
 from ..seams import ENOUGH, Seam, Settled, Verdict, before, settle
 from .advance import Rows, Run, advance_launch
-from .lasting import lasting
 from .meeting import begin, entries, meet, same_up_to_constant, total_variation
 from .model import Model
-from .pieces import Table, constant, sent, table_of
+from .pieces import Table, table_of
 from .plan import Plan
 from .states import States, load, new_pool, scores_dtype, unload
 from .tiles import FLOOR, LOG2E, NEVER
@@ -56,12 +55,6 @@ class Batch:
         self.lengths = [int(n) for n in layout.lengths]
         self.device = emissions.device
         self.dtype = scores_dtype(model)
-
-    def reading(self, emissions: Tensor, scores: Tensor) -> "Batch":
-        """Return the batch with its input elsewhere."""
-        other = copy(self)
-        other.emissions, other.scores = emissions, scores
-        return other
 
     def start(self, way: int) -> States:
         """Return the state at the sequences' own ends (entries of exact ends are set by item, see `Chunks`)."""

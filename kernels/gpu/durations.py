@@ -18,8 +18,8 @@ import triton.language as tl
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .lasting import lasting
-from .pieces import Table, add_float32, by_item, chunk_at, sent
+from ..lasting import lasting, sent
+from .pieces import Table, add_float32, by_item, chunk_at
 from .sides import SCAN, UNCUT, sides, tailed
 from .tiles import NEVER
 

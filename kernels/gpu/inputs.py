@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import fixed
@@ -12,11 +13,12 @@ from ..cpu.batch import Options
 from ..cpu.directions import Direction
 from ..edges import Tables
 from ..errors import InfeasibleError
+from ..lasting import constant
 from ..resolve import Layout, Leaves, Sequence, sequence
 from .chunks import Batch
-from .model import model_of, packed
+from .model import Frame, Numbers, frame_of, model_of
 from .plan import Plan, plan
-from .quantise import bounds, quantised_emissions
+from .quantise import bounds, is_narrow, quantised_emissions
 from .tiles import LOG2E, NEVER
 
 PLENTY = 1 << 50
@@ -24,12 +26,35 @@ SMALL = 1 << 28  # bytes that are there without asking: asking takes as long as 
 RESERVE = 0.9  # of the free memory is planned for; the allocator needs some of its own
 
 
-def bare(leaves: Leaves) -> Leaves:
-    """Return all but the input on the host, fetched in one piece."""
+class Looked(NamedTuple):
+    """What the host knows of the numbers on a device: all but the input itself, fetched in one piece."""
+
+    small: Leaves
+    sums: NDArray  # (B,) over positions, of the largest finite absolute emission
+    tops: NDArray  # (B,) the largest of these
+    scores: NDArray  # (B,) the largest finite absolute boundary score
+    forbidden: tuple[bool, bool]  # whether any emission is -inf, and whether any boundary score
+
+
+def look(leaves: Leaves, layout: Layout) -> Looked:
+    """Return what is to be known before a batch is run; the one time that it waits for the device."""
     small = leaves._replace(emissions=leaves.emissions[:, :0], scores=leaves.scores[:, :0])
-    flat = torch.cat([x.detach().reshape(-1) for x in small]).cpu()  # float64, as the durations are
-    parts = flat.split([x.numel() for x in small])
-    return Leaves(*(part.view(x.shape) for part, x in zip(parts, small, strict=True)))
+    bounds_ = input_bounds(leaves, constant(layout.lengths, leaves.emissions.device))
+    flat = torch.cat([x.detach().reshape(-1) for x in (*small, bounds_)]).cpu()  # float64, as the durations are
+    *parts, found = flat.split([x.numel() for x in (*small, bounds_)])
+    (sums, tops, dead), (_, scores, none) = found.view(bounds_.shape).numpy()
+    return Looked(
+        Leaves(*(part.view(x.shape) for part, x in zip(parts, small, strict=True))),
+        sums, tops, scores, (bool(dead.any()), bool(none.any())),
+    )  # fmt: skip
+
+
+def input_bounds(leaves: Leaves, lengths: Tensor) -> Tensor:
+    """Return (2, 3, B) float64 `bounds` of emissions and boundary scores."""
+    found = bounds(leaves.emissions.detach(), lengths)
+    if not leaves.scores.shape[-1]:
+        return torch.stack([found, torch.zeros_like(found)])
+    return torch.stack([found, bounds(leaves.scores.detach(), lengths + 1)])
 
 
 def law_and_grammar(small: Leaves, layout: Layout, item: int = 0, length: int = 0) -> Sequence:
@@ -59,24 +84,6 @@ def _multiprocessors(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count
 
 
-class Measured:
-    """How large the input is, item by item: asked for at once, waited for when it is read."""
-
-    def __init__(self, leaves: Leaves, lengths: Tensor):
-        found = [bounds(leaves.emissions.detach(), lengths)]
-        if leaves.scores.shape[-1]:
-            found.append(bounds(leaves.scores.detach(), lengths + 1))
-        self.found = torch.stack(found)
-
-    def read(self) -> tuple[list[float], list[float], list[float], tuple[bool, bool]]:
-        """Return sums and maxima of a position's largest finite emission and the largest boundary scores, absolute,
-        and whether any of the two is -inf.
-        """
-        (sums, tops, dead), *boundary = self.found.tolist()
-        _, scores, none = boundary[0] if boundary else ([], [0.0] * len(sums), [])
-        return sums, tops, scores, (any(dead), any(none))
-
-
 class Given(NamedTuple):
     """A batch for posteriors, and how it is to be run."""
 
@@ -87,48 +94,83 @@ class Given(NamedTuple):
 
 def given(leaves: Leaves, layout: Layout, options: Options, memory: int | None) -> Given:
     """Return what posteriors of a batch are worked out from."""
-    small = bare(leaves)
-    x = law_and_grammar(small, layout)
+    looked = look(leaves, layout)
+    x = law_and_grammar(looked.small, layout)
     plan = plan_for(x, layout, leaves.emissions.device, 2, options, memory)
-    return Given(small, plan, log_batch(leaves, small, layout, x, plan.warps))
+    fixed.check_magnitude(x, looked.sums.max(), looked.scores.max(), int(layout.lengths.max()))
+    frame = frame_of(x, 32 * plan.warps, leaves.emissions.device)
+    return Given(looked.small, plan, log_batch(leaves, layout, x, frame, looked.forbidden))
 
 
-def log_batch(leaves: Leaves, small: Leaves, layout: Layout, x: Sequence, warps: int) -> Batch:
-    """Return a batch for posteriors."""
-    device = leaves.emissions.device
-    ends = (np.maximum(x.numpy() * LOG2E, NEVER) for x in (small.begin, small.finish))
-    lengths, begin, finish = packed([layout.lengths, *ends], device)
-    measured = Measured(leaves, lengths)
-    model = model_of(x, None, 32 * warps, device)
-    sums, _, scores, forbidden = measured.read()
-    fixed.check_magnitude(x, max(sums), max(scores), int(layout.lengths.max()))
-    emissions, evidence = leaves.emissions.detach().contiguous(), leaves.scores.detach().contiguous()
-    return Batch(model, leaves, layout, x, emissions, evidence, lengths, (begin, finish), forbidden)
+def log_batch(leaves: Leaves, layout: Layout, x: Sequence, frame: Frame, forbidden: tuple[bool, bool]) -> Batch:
+    """Return a batch for posteriors; nothing waits for the device."""
+    there = Leaves(*(x.detach() for x in leaves))
+    model = model_of(frame, Numbers(there.durations, there.tail, there.transitions, fixed=False))
+    begin, finish = ((x * LOG2E).clamp(min=float(NEVER)).contiguous() for x in (there.begin, there.finish))
+    limits = constant(layout.lengths, there.emissions.device)
+    emissions, evidence = there.emissions.contiguous(), there.scores.contiguous()
+    return Batch(model, leaves, layout, x, emissions, evidence, limits, (begin, finish), forbidden)
 
 
-def fixed_batch(leaves: Leaves, small: Leaves, layout: Layout, x: Sequence, warps: int) -> tuple[Batch, list[Tables]]:
-    """Return a batch for the best segmentations, and every item's edge tables."""
-    device = leaves.emissions.device
-    ends = (fixed.integers(fixed.units(x.numpy())) for x in (small.begin, small.finish))
-    slope = fixed.slopes(x)
-    limits, begin, finish, slopes = packed([layout.lengths, *ends, slope], device)
-    measured = Measured(leaves, limits)
+class Quantised(NamedTuple):
+    """A batch for the best segmentations, and every item's edge tables on the host."""
+
+    batch: Batch
+    tables: list[Tables]
+
+
+def quantised(leaves: Leaves, layout: Layout, looked: Looked, x: Sequence, warps: int) -> Quantised:
+    """Return a batch for the best segmentations."""
     xq, tables = fixed.quantised(x)
-    model = model_of(xq, tables, 32 * warps, device)
-    sums, tops, scores, forbidden = measured.read()
     of_length = dict.fromkeys(layout.lengths.tolist(), tables)
     if (x.left, x.right) == ("censored", "censored"):
         of_length = {n: fixed.quantised(x._replace(emissions=np.empty((n, 0))))[1] for n in of_length}
-    each = np.array([sums, scores])
     for length, own in of_length.items():
-        emitted, largest = each[:, layout.lengths == length]
-        fixed.check_range(x, xq, own, emitted, largest, length)
-    highest = max(tops) + float(np.abs(slope).max())
-    emissions = quantised_emissions(leaves.emissions.detach(), slopes, layout.origin, limits, highest)
-    units = (leaves.scores.detach().double() / fixed.UNIT).round()
-    quantised = torch.where(units > fixed.FLOOR, units, fixed.NEVER).long()
-    batch = Batch(model, leaves, layout, xq, emissions, quantised, limits, (begin, finish), forbidden)
-    return batch, [of_length[n] for n in layout.lengths.tolist()]
+        mine = layout.lengths == length
+        fixed.check_range(x, xq, own, looked.sums[mine], looked.scores[mine], length)
+    frame = frame_of(x, 32 * warps, leaves.emissions.device)
+    narrow = is_narrow(highest(looked, x))
+    batch = fixed_batch(leaves, layout, x, frame, looked.forbidden, narrow, tables.enter)
+    return Quantised(batch, [of_length[n] for n in layout.lengths.tolist()])
+
+
+def highest(looked: Looked, x: Sequence) -> float:
+    """Return what no finite emission is larger than, its slope included, in absolute value."""
+    return float(looked.tops.max()) + float(np.abs(fixed.slopes(x)).max())
+
+
+def fixed_batch(
+    leaves: Leaves,
+    layout: Layout,
+    x: Sequence,
+    frame: Frame,
+    forbidden: tuple[bool, bool],
+    narrow: bool,
+    enter: NDArray | None = None,
+) -> Batch:
+    """Return a batch in fixed point; nothing waits for the device.
+
+    `narrow`: no emission, its slope included, is too large for 32 bits; `enter`: the table of a censored left end.
+    """
+    there = Leaves(*(x.detach() for x in leaves))
+    slopes = torch.where(frame.tailed, there.tail / constant(layout.period, there.tail.device), 0.0)
+    lengths = torch.arange(len(there.durations), device=slopes.device)[:, None]
+    durations, transitions = in_units(there.durations - lengths * slopes), in_units(there.transitions)
+    model = model_of(frame, Numbers(durations, torch.zeros_like(there.tail), transitions, fixed=True), enter)
+    begin, finish, scores = (whole(in_units(x.double())) for x in (there.begin, there.finish, there.scores))
+    limits = constant(layout.lengths, slopes.device)
+    emissions = quantised_emissions(there.emissions, slopes, layout.origin, limits, narrow)
+    return Batch(model, leaves, layout, x, emissions, scores, limits, (begin, finish), forbidden)
+
+
+def in_units(scores: Tensor) -> Tensor:
+    """Return float64 scores in fixed-point units (-inf stays), as `fixed.units` does."""
+    return (scores / fixed.UNIT).round()
+
+
+def whole(units: Tensor) -> Tensor:
+    """Return scores in units as the kernels take them."""
+    return units.clamp(min=float(fixed.NEVER)).long().contiguous()
 
 
 def infeasible(leaves: Leaves, layout: Layout, item: int) -> InfeasibleError:

@@ -8,10 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .. import fixed
-from ..edges import Tables, continued
+from ..lasting import lasting, sent
 from ..resolve import Sequence
-from .pieces import sent
 from .tiles import DARK, DEEP, FULL, LOG2E, NEVER, QUAD, TILE, WINDOW, span_of
 
 ALIGN = 256  # bytes
@@ -63,62 +61,134 @@ class Model(NamedTuple):
     fixed: bool
 
 
-def model_of(x: Sequence, tables: Tables | None, threads: int, device: torch.device) -> Model:
-    """Return the kernels' tables for a sequence's law and grammar; fixed point where edge tables come along."""
-    C, K = len(x.longest), int(x.longest.max())
-    integer = tables is not None
-    period = np.where(x.tail > -np.inf, x.period, 0)
+class Numbers(NamedTuple):
+    """The scores that tables are made of: float64 in nats, or whole fixed-point units with the tails' slopes gone."""
+
+    durations: Tensor  # (K + 1, C)
+    tail: Tensor  # (C,)
+    transitions: Tensor  # (P, C, C)
+    fixed: bool
+
+
+class Frame(NamedTuple):
+    """What tables look like whatever the scores are: it is in sizes, and in what is forbidden. Rows name durations."""
+
+    sizes: Sizes
+    items: Items
+    span: Tensor  # the `window_span` of a model
+    longest: Tensor
+    period: Tensor
+    source: Tensor
+    kind: Tensor
+    law_row: Tensor  # (., C) int64 the explicit duration that a length is taken from, 0: none
+    law_steps: Tensor  # (., C) float64 periods of the tail between the two
+    window: Tensor  # (steps, WINDOW) int64 rows of the law
+    near: Tensor  # (32,) int64 rows of the law
+    fold: Tensor  # (folds, 16, C) int64 rows of the law
+    entry: Tensor  # (2, P, D, C) int64 places in the flat transitions
+    tailed: Tensor  # (C,) bool
+    arcs: tuple[NDArray, NDArray]
+
+
+def frame_of(x: Sequence, threads: int, device: torch.device | str) -> Frame:
+    """Return the frame of a sequence's law and grammar."""
+    allowed = tuple((a > -np.inf).tobytes() for a in (x.durations, x.tail, x.transitions))
+    whole = tuple(np.ascontiguousarray(a, np.int64).tobytes() for a in (x.longest, x.period, x.types))
+    shape = len(x.durations), len(x.transitions), len(x.longest), len(x.types)
+    return _frame(allowed, whole, shape, threads, torch.device(device))
+
+
+@lasting(16)  # a training run asks for the same one at every step
+def _frame(
+    allowed: tuple[bytes, ...],
+    whole: tuple[bytes, ...],
+    shape: tuple[int, int, int, int],
+    threads: int,
+    device: torch.device,
+) -> Frame:
+    rows, P, C, M = shape
+    given, tailed, changes = (np.frombuffer(a, bool) for a in allowed)
+    longest, period, types = (np.frombuffer(a, np.int64) for a in whole)
+    source, entry, kind = arcs_of(changes.reshape(P, C, C), types.reshape(M, C, C))
+    K = int(longest.max())
+    period = np.where(tailed, period, 0)
     folds = int(period.max())
     reach = -(-(K + TILE - 1) // TILE)
-    scale = 1.0 if integer else LOG2E
     # as long as two windows side by side, each up to 64 or 32 rows longer than it need be where states meet
-    law = continued(x.durations, x.longest, x.tail, x.period, 2 * (K + folds) + 6 * TILE) * scale
-    source, change, kind = arcs(x)
-    share, *dealt = items_of(tuple(((x.longest + TILE - 2 + (period > 0)) // TILE).tolist()), threads)
+    length = np.arange(2 * (K + folds) + 6 * TILE + 1)[:, None]
+    law_steps = np.where(tailed & (length > longest), -(-(length - longest) // np.maximum(period, 1)), 0)
+    law_row = np.maximum(length - law_steps * period, 0)
+    law_row[law_row >= rows] = 0
+    finite = np.take_along_axis(given.reshape(rows, C), law_row, 0)
+    share, *dealt = items_of(tuple(((longest + TILE - 2 + (period > 0)) // TILE).tolist()), threads)
     first = dealt[1]
     # all items take as many steps as the longest: what lies beyond a shorter one is read, and not looked at
     steps = max(reach, int(first.max(initial=0)) + share - 1)
-    window = law[window_lengths(steps, len(law) - 1)]
-    window[:, -1] = -np.inf  # no pair has it
-    top = window.max(1)
-    relative = window - np.where(top > -np.inf, top, 0)[:, None]
-    allowed = window > -np.inf
-    nearest, farthest = allowed.argmax(1), WINDOW - 1 - allowed[:, ::-1].argmax(1)
+    window = np.clip(TILE * np.arange(steps + 1)[:, None] + 1 + np.arange(WINDOW) - (TILE - 1), 0, len(length) - 1)
+    window[:, -1] = 0  # no pair has it
+    inside = finite[window]
+    nearest, farthest = inside.argmax(1), WINDOW - 1 - inside[:, ::-1].argmax(1)
     j = np.arange(TILE)[:, None, None]  # row r goes from source i to output r + i - 15
     reached = (nearest - (TILE - 1) <= j) & (j <= farthest)
     span = span_of(nearest, farthest) | (reached << j).sum(0) << FULL
-    nearest = x.longest + period  # the row behind the window that is p - i behind K
-    rows = np.zeros((folds, TILE, C))
-    for i in range(folds):
-        rows[i] = law[np.minimum((nearest + 1 - i)[None] + np.arange(TILE)[:, None], len(law) - 1), np.arange(C)]
-        rows[i, :, i >= period] = -np.inf
-    near = np.concatenate([np.full((TILE - 1, C), -np.inf), law[: TILE + 1]])
-    slope = np.where(period > 0, np.where(period > 0, x.tail, 0) * scale, 0)
-    enter = np.full((1, C), -np.inf) if tables is None or tables.enter is None else tables.enter
-
-    def score(a: NDArray) -> NDArray:
-        return fixed.integers(a) if integer else np.maximum(a, float(NEVER))
-
-    def light(a: NDArray) -> NDArray:  # among 32-bit differences
-        return fixed.integers(a) if integer else np.maximum(a, DARK).astype(np.float32)
-
-    narrow = np.maximum(relative, DEEP).astype(np.int32) if integer else np.exp2(relative).astype(np.float32)
-    narrow = narrow.reshape(steps + 1, WINDOW // QUAD, QUAD, C).swapaxes(2, 3)
-    whole = lambda a: np.asarray(a, np.int32)  # noqa: E731
-    ours = (
-        light(near), narrow, score(top), whole(span), score(law), score(rows), score(slope), whole(x.longest),
-        whole(period), score(enter), light(law.T), source, light(np.where(source >= 0, change * scale, -np.inf)), kind,
-        np.empty(0) if integer else np.append(np.maximum(change[0] * scale, NEVER), NEVER),
-    )  # fmt: skip
-    given = packed([*dealt, *ours], device)
-    sizes = Sizes(C, K, folds, reach + 1, source.shape[1], source.shape[2], len(x.types))
-    return Model._make([sizes, Items(share, *given[:4]), *given[4:], (source[0], kind[0]), integer])
+    i = np.arange(folds)[:, None, None]
+    behind = longest + period - i + 1 + np.arange(TILE)[:, None]  # the row behind the window that is p - i behind K
+    fold = np.where(i < period, np.minimum(behind, len(length) - 1), 0)
+    near = np.concatenate([np.zeros(TILE - 1), np.arange(TILE + 1)])
+    narrow = [a.astype(np.int32) for a in (span, longest, period, source, kind)]
+    wide = [a.astype(np.int64) for a in (window, near, fold, entry)]
+    arrays = [*dealt, *narrow, law_row, law_steps.astype(np.float64), *wide, tailed]
+    there = packed(arrays, device)
+    sizes = Sizes(C, K, folds, reach + 1, source.shape[1], source.shape[2], M)
+    return Frame._make([sizes, Items(share, *there[:4]), *there[4:], (source[0], kind[0])])
 
 
-@lru_cache(64)
-def window_lengths(steps: int, longest: int) -> NDArray:
-    """Return (steps + 1, WINDOW) durations around 16 d + 1."""
-    return np.clip(TILE * np.arange(steps + 1)[:, None] + 1 + np.arange(WINDOW) - (TILE - 1), 0, longest)
+def model_of(frame: Frame, numbers: Numbers, enter: NDArray | None = None) -> Model:
+    """Return the kernels' tables for the scores of a frame; nothing waits for the device.
+
+    `enter`: the edge table of a censored left end, in fixed point.
+    """
+    integer, C = numbers.fixed, frame.sizes.labels
+    scale = 1.0 if integer else LOG2E
+    slope = torch.where(frame.tailed, numbers.tail, 0.0)
+    whole = (numbers.durations.gather(0, frame.law_row) + frame.law_steps * slope) * scale
+    window = whole[frame.window]
+    top = window.amax(1)
+    relative = window - torch.where(top > -torch.inf, top, 0.0)[:, None]
+    change = torch.where(frame.source >= 0, numbers.transitions.reshape(-1)[frame.entry] * scale, -torch.inf)
+
+    def score(a: Tensor) -> Tensor:
+        a = a.clamp(min=float(NEVER))
+        return a.long() if integer else a
+
+    def light(a: Tensor) -> Tensor:  # among 32-bit differences
+        return score(a) if integer else a.clamp(min=DARK).float()
+
+    narrow = relative.clamp(min=DEEP).int() if integer else relative.exp2().float()
+    narrow = narrow.reshape(len(window), WINDOW // QUAD, QUAD, C).transpose(2, 3).contiguous()
+    fold = whole.gather(0, frame.fold.reshape(-1, C)).view(frame.fold.shape)
+    forward = score(change[0].reshape(-1))
+    return Model(
+        sizes=frame.sizes,
+        items=frame.items,
+        near=light(whole[frame.near]),
+        window=narrow,
+        window_top=score(top),
+        window_span=frame.span,
+        law=score(whole),
+        fold_law=score(fold),
+        tail=score(slope * scale),
+        longest=frame.longest,
+        period=frame.period,
+        enter=forward.new_full((1, C), NEVER) if enter is None else score(sent(enter, whole.device)),
+        law_rows=light(whole.T).contiguous(),
+        arc_source=frame.source,
+        arc_score=light(change),
+        arc_type=frame.kind,
+        change=forward[:0] if integer else torch.nn.functional.pad(forward, (0, 1), value=float(NEVER)),
+        arcs=frame.arcs,
+        fixed=integer,
+    )
 
 
 def packed(arrays: list[NDArray], device: torch.device) -> list[Tensor]:
@@ -152,22 +222,12 @@ def _places(arrays: tuple[tuple[tuple[int, ...], np.dtype], ...]) -> list[Place]
     return out
 
 
-def arcs(x: Sequence) -> tuple[NDArray, NDArray, NDArray]:
-    """Return (source, score, types) of the changes into each label, both ways: (2, P, D, C), types with an axis M.
+def arcs_of(allowed: NDArray, types: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """Return (source, place in the flat transitions, types) of the changes into each label, both ways.
 
-    Backwards, row m serves the boundaries whose phase is -m.
+    All are (2, P, D, C), types with an axis M. Backwards, row m serves the boundaries whose phase is -m.
     """
-    allowed = x.transitions > -np.inf
-    source, entry, kind = _arcs(allowed.tobytes(), x.types.tobytes(), (*allowed.shape[:2], len(x.types)))
-    return source, x.transitions.reshape(-1)[entry], kind
-
-
-@lru_cache(64)  # a training run asks for the same lists at every step
-def _arcs(allowed_: bytes, types_: bytes, shape: tuple[int, int, int]) -> tuple[NDArray, NDArray, NDArray]:
-    """Return the changes with their places in the flat transitions for scores."""
-    P, C, M = shape
-    allowed = np.frombuffer(allowed_, bool).reshape(P, C, C)
-    types = np.frombuffer(types_, np.int64).reshape(M, C, C)
+    (P, C), M = allowed.shape[:2], len(types)
     place = np.arange(P * C * C).reshape(P, C, C)
     back = -np.arange(P) % P
     ways = [(allowed, place, types), tuple(a.transpose(0, 2, 1) for a in (allowed[back], place[back], types))]
@@ -185,7 +245,6 @@ def _arcs(allowed_: bytes, types_: bytes, shape: tuple[int, int, int]) -> tuple[
     return source, entry, kind
 
 
-@lru_cache(64)  # a training run asks for the same lists at every step
 def items_of(blocks_: tuple[int, ...], threads: int) -> tuple[int, NDArray, NDArray, NDArray, NDArray]:
     """Return the fields of Items: every label's blocks of durations, dealt out so that the longest share is short."""
     blocks = np.array(blocks_)

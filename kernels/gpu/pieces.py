@@ -9,22 +9,7 @@ import triton.language as tl
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .lasting import lasting
-
-
-def sent(x: NDArray, device: torch.device | str) -> Tensor:
-    """Return an array on a device, without waiting for what the device does: memory of arrays is copied at once."""
-    return torch.from_numpy(x).to(device, non_blocking=True)
-
-
-def constant(x: NDArray, device: torch.device | str) -> Tensor:
-    """Return an array that never changes on a device, the same tensor whenever its content is the same."""
-    return _constant(x.tobytes(), x.dtype, x.shape, torch.device(device))
-
-
-@lasting(256)
-def _constant(content: bytes, dtype: np.dtype, shape: tuple[int, ...], device: torch.device) -> Tensor:
-    return sent(np.frombuffer(bytearray(content), dtype).reshape(shape), device)
+from ..lasting import lasting, sent
 
 
 def cdiv(a: int, b: int) -> int:

@@ -58,13 +58,18 @@ def emissions_quantise_kernel(
         start += BLOCK_T
 
 
-def quantised_emissions(emissions: Tensor, slope: Tensor, origin: int, lengths: Tensor, highest: float) -> Tensor:
+def is_narrow(highest: float) -> bool:
+    """Return whether sums of an emission and its slope, in absolute value no larger, fit into 32 bits."""
+    return highest < NARROW
+
+
+def quantised_emissions(emissions: Tensor, slope: Tensor, origin: int, lengths: Tensor, narrow: bool) -> Tensor:
     """Return (B, T, C) emissions plus slope in fixed-point units, the smallest integer where forbidden or padding.
 
-    int32, or int64 where `highest`, no smaller than any finite absolute sum of both, could be too wide for it.
+    int32 where they are `narrow`, else int64.
     """
     B, T, C = emissions.shape
-    dtype = torch.int32 if highest < NARROW else torch.int64
+    dtype = torch.int32 if narrow else torch.int64
     out = torch.empty((B, T, C), dtype=dtype, device=emissions.device)
     BLOCK_C = min(32, power_of_2(C))
     blocks = cdiv(origin % fixed.GRID + T, fixed.GRID)

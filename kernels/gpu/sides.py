@@ -15,8 +15,8 @@ import triton.language as tl
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .lasting import lasting
-from .pieces import Table, cdiv, chunk_at, normaliser, power_of_2, sent
+from ..lasting import lasting, sent
+from .pieces import Table, cdiv, chunk_at, normaliser, power_of_2
 from .tiles import FLOOR, LOG2E, NEVER
 
 _LOG2E, _NEVER = tl.constexpr(LOG2E), tl.constexpr(float(NEVER))

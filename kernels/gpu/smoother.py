@@ -14,6 +14,7 @@ from ..cpu.directions import Direction, State
 from ..cpu.hidden import Edge, edge_counts, edge_rows
 from ..cpu.threads import pool
 from ..edges import edge_tables, virtual_phases
+from ..lasting import sent
 from ..results import Report
 from . import changes as changes_
 from . import durations as durations_
@@ -23,7 +24,7 @@ from .calls import Scores, Survey
 from .chunks import Batch, Chunks
 from .inputs import Given, infeasible, law_and_grammar
 from .meeting import log_sum
-from .pieces import Table, sent, table_of
+from .pieces import Table, table_of
 from .states import States
 from .tiles import FLOOR, LOG2E, NEVER
 

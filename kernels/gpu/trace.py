@@ -9,6 +9,7 @@ A cursor is five numbers: label (LOST: no path), end, emissions gathered of the 
 to end on the item's common scale, and 1 where a censored right end cuts the segment.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,8 @@ import triton.language as tl
 from torch import Tensor
 
 from .. import fixed
-from .pieces import Table, power_of_2, sent
+from ..lasting import sent
+from .pieces import Table, power_of_2
 
 LOST = -1
 BLOCK = 128  # positions searched at once: four a lane
@@ -261,11 +263,17 @@ def path_repair_kernel(
         chunk -= 1
 
 
-def trace(model: TraceModel, rows: Rows, closing: Tensor, origin: int, lookahead: int | None = None) -> Traced:
-    """Return the best path of every item from its closing cursor (B, 4): label, end, score up to the end, way.
+class Walked(NamedTuple):
+    """Chunks that were walked, each from a guess, and what walking them again takes."""
 
-    The closing score is on the item's common scale; way is 1 where a censored right end cuts the last segment.
-    """
+    label_at: Tensor  # (B, T) int16 label of the segment that begins, LOST where none does
+    arrived: Tensor  # (n, 5) cursors that walks began with
+    passed_on: Tensor  # (n, 5) and ended with
+    again: Callable[[Tensor], None]  # walk spans (last chunk, first chunk) again
+
+
+def walk(model: TraceModel, rows: Rows, closing: Tensor, origin: int, lookahead: int | None = None) -> Walked:
+    """Walk all chunks; nothing waits for the device."""
     B, T, C = rows.emissions.shape
     P, D, _, M = model.arc_types.shape
     n = len(rows.chunks.host)
@@ -289,15 +297,27 @@ def trace(model: TraceModel, rows: Rows, closing: Tensor, origin: int, lookahead
         "num_warps": 1,
     }
     path_guess_kernel[(n,)](*inputs, closing, arrived, passed_on, *sizes, lookahead, BLOCK_C=power_of_2(C), **meta)
+
+    def again(spans: Tensor) -> None:
+        path_repair_kernel[(len(spans),)](
+            *inputs, sent(spans.numpy(), rows.h.device), passed_on.clone(), arrived, passed_on, *sizes, **meta
+        )
+
+    return Walked(label_at, arrived, passed_on, again)
+
+
+def trace(model: TraceModel, rows: Rows, closing: Tensor, origin: int, lookahead: int | None = None) -> Traced:
+    """Return the best path of every item from its closing cursor (B, 4): label, end, score up to the end, way.
+
+    The closing score is on the item's common scale; way is 1 where a censored right end cuts the last segment.
+    """
+    label_at, arrived, passed_on, again = walk(model, rows, closing, origin, lookahead)
     parts = torch.from_numpy(rows.chunks.host)
     rounds, positions = 0, 0
     while len(wrong := wrong_seams(arrived, passed_on, rows.chunks)):
         rounds += 1
-        spans = repair_spans(wrong, parts, rounds > PARALLEL)
         before = arrived.clone()
-        path_repair_kernel[(len(spans),)](
-            *inputs, sent(spans.numpy(), rows.h.device), passed_on.clone(), arrived, passed_on, *sizes, **meta
-        )
+        again(repair_spans(wrong, parts, rounds > PARALLEL))
         walked = (before != arrived).any(1).cpu()
         positions += int((parts[:, 2] - parts[:, 1])[walked].sum())
     lost = passed_on[:, 0] == LOST
@@ -332,3 +352,22 @@ def segments(label_at: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor,
     ends = lengths[items]
     ends[:-1] = torch.where(items[:-1] == items[1:], starts[1:], ends[:-1])
     return starts, ends, label_at[items, starts].long(), items
+
+
+def padded_segments(label_at: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how many segments there are, and (4, B * T) their items, starts, ends and labels, with what is no segment
+    behind them; nothing waits for the device.
+    """
+    B, T = label_at.shape
+    n = B * T
+    flat = label_at.reshape(-1)
+    found = flat != LOST
+    rank = found.cumsum(0)
+    places = torch.arange(n, device=flat.device)
+    at = torch.full((n + 1,), n, device=flat.device)  # all that begin no segment share the place behind the last one
+    at = at.scatter_(0, torch.where(found, rank - 1, n), places)[:n]
+    items = at // T
+    starts = at - items * T
+    ends = lengths[items.clamp(max=B - 1)]
+    ends[:-1] = torch.where(items[:-1] == items[1:], starts[1:], ends[:-1])
+    return rank[-1], torch.stack([items, starts, ends, flat[at.clamp(max=n - 1)].long()])

@@ -1,5 +1,7 @@
 """The best segmentation of every item of a batch: the same bits as on the CPU."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -7,11 +9,11 @@ from torch import Tensor
 from .. import fixed
 from ..cpu.batch import Options
 from ..edges import Tables
+from ..lasting import sent
 from ..resolve import Layout, Leaves
 from ..results import Report, Segments
 from .chunks import Batch, Chunks
-from .inputs import bare, fixed_batch, infeasible, law_and_grammar, plan_for
-from .pieces import sent
+from .inputs import infeasible, law_and_grammar, look, plan_for, quantised
 from .tiles import FLOOR, NEVER
 from .trace import Rows, TraceModel, trace
 
@@ -20,52 +22,63 @@ AT_ONCE = 1 << 18  # positions whose emissions are added up
 
 def best(leaves: Leaves, layout: Layout, options: Options, memory: int | None) -> tuple[Tensor, Segments, Report]:
     """Return (B,) scores, the best segments of every item and the report."""
-    small = bare(leaves)
-    x = law_and_grammar(small, layout)
+    looked = look(leaves, layout)
+    x = law_and_grammar(looked.small, layout)
     plan = plan_for(x, layout, leaves.emissions.device, 1, options, memory)._replace(waves=1)
-    batch, tables = fixed_batch(leaves, small, layout, x, plan.warps)
+    batch, tables = quantised(leaves, layout, looked, x, plan.warps)
     chunks = Chunks(batch, plan, 1)
     chunks.settle()
     constants = chunks.constants(0)
     model = trace_model(batch, tables)
-    closing, scores = close(chunks, constants, model)
-    assert chunks.rows is not None
-    rows = chunks.rows[0]
-    found = trace(
-        model,
-        Rows(rows.alpha, rows.h, batch.emissions, batch.scores.flatten(0, 1), chunks.table, constants),
-        closing,
-        layout.origin,
-    )
+    closed = close(chunks, constants, model)
+    dead = (closed.best <= FLOOR).tolist()
+    if any(dead):
+        raise infeasible(batch.leaves, batch.layout, dead.index(True))
+    found = trace(model, left_behind(chunks, constants), closed.cursors, layout.origin)
     settled = chunks.settled
     report = Report(chunks.count, settled.rounds, settled.repaired, 0.0, 0.0, 0.0)
     segments = Segments(found.items, found.starts, found.ends, found.labels)
-    return scores, segments, report
+    return closed.scores, segments, report
+
+
+def left_behind(chunks: Chunks, constants: Tensor) -> Rows:
+    """Return what walks read of settled passes."""
+    assert chunks.rows is not None
+    batch, rows = chunks.batch, chunks.rows[0]
+    return Rows(rows.alpha, rows.h, batch.emissions, batch.scores.flatten(0, 1), chunks.table, constants)
 
 
 def trace_model(batch: Batch, tables: list[Tables]) -> TraceModel:
-    """Return what walks read of a model."""
-    x, m, device = batch.x, batch.model, batch.device
-    whole = lambda a: sent(np.ascontiguousarray(fixed.integers(a)), device)  # noqa: E731
-    enter, leave, _ = tables[0]
+    """Return what walks read of a model; `tables`: every item's, at censored ends."""
+    m = batch.model
+    there = lambda a: sent(np.ascontiguousarray(fixed.integers(a)), batch.device)  # noqa: E731
+    enter, leave, _ = tables[0] if tables else (None, None, None)
     both = None
     if enter is not None and leave is not None:
-        both = whole(np.stack([t.both for t in tables]))
+        both = there(np.stack([t.both for t in tables]))
     return TraceModel(
-        whole(x.durations),
+        m.law[: m.sizes.longest + 1],
         m.longest.long(),
         m.period.long(),
         m.arc_source[0],
         m.arc_score[0],
         m.arc_type[0],
-        None if enter is None else whole(enter),
-        None if leave is None else whole(leave),
+        None if enter is None else there(enter),
+        None if leave is None else there(leave),
         both,
     )
 
 
-def close(chunks: Chunks, constants: Tensor, model: TraceModel) -> tuple[Tensor, Tensor]:
-    """Return (B, 4) cursors of the best ends on the items' common scales (see `trace`), and (B,) scores in nats."""
+class Closed(NamedTuple):
+    """Where the best paths end."""
+
+    cursors: Tensor  # (B, 4) on the items' common scales (see `trace`)
+    scores: Tensor  # (B,) in nats
+    best: Tensor  # (B,) the same, on the last chunks' scales: forbidden where an item has no path
+
+
+def close(chunks: Chunks, constants: Tensor, model: TraceModel) -> Closed:
+    """Return where the best paths end; nothing waits for the device."""
     batch = chunks.batch
     last = chunks.at_ends(1)
     ends, shift = chunks.ends.at(last), constants[last]
@@ -81,10 +94,8 @@ def close(chunks: Chunks, constants: Tensor, model: TraceModel) -> tuple[Tensor,
         best, label = offers.max(1)
         target = best + shift
         way = torch.ones_like(label)
-    dead = (best <= FLOOR).tolist()
-    if any(dead):
-        raise infeasible(batch.leaves, batch.layout, dead.index(True))
-    return torch.stack([label, batch.limits, target, way], 1), (best + shift).double() * fixed.UNIT
+    cursors = torch.stack([label, batch.limits, target, way], 1)
+    return Closed(cursors, (best + shift).double() * fixed.UNIT, best)
 
 
 def by_age(leave: Tensor, batch: Batch) -> Tensor:

@@ -79,10 +79,11 @@ def pairs(T: int, longest: torch.Tensor, items: int = 1) -> float:
 def plan_of(potentials: Potentials, ways: int, memory: int | None = None) -> str:
     """The schedule in words (ways: 1 Viterbi, 2 posteriors); only a remark, so whatever goes wrong is one too."""
     try:
-        from semiseg.kernels.gpu.inputs import bare, law_and_grammar, plan_for
+        from semiseg.kernels.gpu.inputs import law_and_grammar, look, plan_for
 
         leaves, layout = resolve(potentials)
-        plan = plan_for(law_and_grammar(bare(leaves), layout), layout, leaves.emissions.device, ways, Options(), memory)
+        x = law_and_grammar(look(leaves, layout).small, layout)
+        plan = plan_for(x, layout, leaves.emissions.device, ways, Options(), memory)
     except Exception as error:
         return f"unknown: {type(error).__name__}"
     return str(plan if ways == 2 else plan._replace(waves=1))  # Viterbi keeps its scores

@@ -6,6 +6,11 @@ from contextlib import contextmanager
 from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -43,3 +48,19 @@ def read() -> Iterator[list[Any]]:
         yield _reader.seen
     finally:
         _reader.seen = before
+
+
+def sent(x: NDArray, device: torch.device | str) -> Tensor:
+    """Return an array on a device, without waiting for what the device does: memory of arrays is copied at once."""
+    return torch.from_numpy(x).to(device, non_blocking=True)
+
+
+def constant(x: NDArray, device: torch.device | str) -> Tensor:
+    """Return an array that never changes on a device, the same tensor whenever its content is the same."""
+    device = torch.device(device)
+    return torch.from_numpy(x) if device.type == "cpu" else _constant(x.tobytes(), x.dtype, x.shape, device)
+
+
+@lasting(256)
+def _constant(content: bytes, dtype: np.dtype, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    return sent(np.frombuffer(bytearray(content), dtype).reshape(shape), device)
