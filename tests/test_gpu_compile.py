@@ -26,7 +26,8 @@ def compiled(capability: int, folder: Path) -> list[dict]:
     """Return what became of all kernels, in a process where nothing is interpreted."""
     script = Path(__file__).with_name("gpu_kernels.py")
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    environment["PYTHONPATH"] = str(script.parent / "bench")  # models that benchmarks have too
+    paths = str(script.parent / "bench"), os.environ.get("PYTHONPATH", "")  # models that benchmarks have too
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     environment["TRITON_CACHE_DIR"] = str(folder)
     command = [sys.executable, script, str(capability)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)

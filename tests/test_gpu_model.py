@@ -7,7 +7,9 @@ pytest.importorskip("triton")
 import torch
 from larger import long_tail
 from models import informative
+from where import DEVICE, ON_GPU
 
+from semiseg.kernels.devices import moved
 from semiseg.kernels.expansion import expand
 from semiseg.kernels.gpu.inputs import law_and_grammar, look
 from semiseg.kernels.gpu.model import Model, Numbers, frame_of, model_of
@@ -15,11 +17,14 @@ from semiseg.kernels.gpu.tiles import TILE
 from semiseg.kernels.potentials import Potentials
 from semiseg.kernels.resolve import resolve
 
+if ON_GPU:
+    pytestmark = pytest.mark.gpu
+
 
 def made(potentials: Potentials, threads: int) -> Model:
     """The tables of a model."""
-    leaves, layout = resolve(expand(potentials).potentials)
-    frame = frame_of(law_and_grammar(look(leaves, layout).small, layout), threads, "cpu")
+    leaves, layout = resolve(expand(moved(potentials, DEVICE)).potentials)
+    frame = frame_of(law_and_grammar(look(leaves, layout).small, layout), threads, DEVICE)
     return model_of(frame, Numbers(leaves.durations, leaves.tail, leaves.transitions, fixed=False))
 
 

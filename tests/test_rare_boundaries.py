@@ -85,3 +85,22 @@ def test_gives_up_where_too_much_is_alive(way, monkeypatch):
     got = travelled(run, [len(p.emissions)])
     for a, b in zip(got, want, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("seed", range(4))
+def test_what_a_start_folds_into_may_be_known_ahead(seed, way, monkeypatch):
+    """Sequences of one model share it: the same bits, whatever is cut on the way."""
+    monkeypatch.setattr(directions, "FEW", 1e-9)
+    monkeypatch.setattr(directions, "advance", None)
+    p = rarely(seed)
+    run, found = direction(p, way, True), []
+    for alive in (None, run.alive()):
+        state = run.start()
+        T, C = len(p.emissions), len(state.alpha)
+        rows = [np.full((1, T, C), run.never, run.dtype) for _ in range(2)]
+        arrays = [x[None].copy() for x in state[2:]] + rows
+        bases = run.advance(run.emissions(0, T)[None], run.scores(0, T)[None], [run.phase(0)], 0, [T], arrays, alive)
+        found.append([bases, *arrays])
+    for one, other in zip(*found, strict=True):
+        assert np.array_equal(one, other)

@@ -16,7 +16,7 @@ from ..compiled import compiled, scratch
 from ..edges import Tables, continued, edge_tables, virtual_rows
 from ..errors import InfeasibleError
 from ..resolve import Sequence
-from .events import advance_rarely
+from .events import Alive, advance_rarely, alive_in
 from .forward import advance
 from .semirings import Model
 from .tiles import BLOCK
@@ -73,6 +73,7 @@ class Direction:
         # what its own beginning is to segments open there, once somebody has asked (see `groups.py`)
         self.beyond: tuple[NDArray, NDArray] | None = None
         self.ring = -(-int(x.longest.max()) // BLOCK) * BLOCK
+        self.opened: Alive | None = None  # what is open at its own beginning, the same
         # every change of labels needs a boundary that its first map allows: these may be few
         self.rare = self.dtype.kind != "c" and 0 < len(self.model.arc_source) == len(self.model.site_source)
         self.stride = max(STRIDE, -(-2 * self.ring // BLOCK) * BLOCK)
@@ -129,6 +130,13 @@ class Direction:
         state.folded[:] = folded.T
         return self._masked(state)
 
+    def alive(self) -> Alive | None:
+        """Return what is open at the sequence's own beginning, where boundaries are rare."""
+        if self.opened is None and self.rare:
+            start = self.start()
+            self.opened = alive_in(self.model, self.weights, start.ring, start.folded, True)
+        return self.opened
+
     def blank(self, position: int) -> State:
         """Return the uninformative state warm-ups start from: every label, every age, equally likely."""
         state = self._empty(position)
@@ -172,17 +180,22 @@ class Direction:
         age: int,
         lengths: list[int] | NDArray,
         arrays: Iterable[NDArray],
+        alive: Alive | None = None,
     ) -> NDArray:
         """Move the arrays of N states over blocks (N, n, C), in place; return the common scores taken out of them.
 
-        The last two arrays are filled with alpha and h, (N, n, C).
+        The last two arrays are filled with alpha and h, (N, n, C). `alive` is what is open
+        in all of them, None: they are one.
         """
         bases, done = np.zeros(len(emissions), self.dtype), np.zeros(len(emissions), bool)
         common, arrays = (self.model, self.weights), (*arrays, bases)
         phases, lengths = np.asarray(phases, np.int64), np.asarray(lengths, np.int64)
         if self.rare:
             price = len(self.model.top) * (1 + self.ring / FEW)
-            advance_rarely(*common, emissions, scores, phases, age, lengths, *arrays, price, done)
+            if alive is None:
+                _, _, ring, folded, *_ = arrays
+                alive = alive_in(*common, ring[0], folded[0], False)
+            advance_rarely(*common, alive, emissions, scores, phases, age, lengths, *arrays, price, done)
         # in one call where nothing is done yet
         for i in [slice(i, i + 1) for i in np.flatnonzero(~done)] if done.any() else [slice(None)]:
             advance(*common, emissions[i], scores[i], phases[i], age, lengths[i], *(x[i] for x in arrays))

@@ -9,7 +9,10 @@ Sources that outgrow their label's longest duration fold into one mass a residue
 source in it; `forward.py` has the same state and tells why.
 """
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ..compiled import compiled, scratch
 from .forward import rebase
@@ -62,31 +65,44 @@ def exact_end(table, longest, period, tail, c, at, g, low, high, mass, source, t
     return best + np.log(total)
 
 
-@compiled(fast=True)
-def _advance(
-    model, weights, emissions, scores, phase, age, alpha, entry, ring, tail, first, out_alpha, out_h, budget
-):  # fmt: skip
-    """Move one state over its block, and return that it was done and what is taken out of it.
+@compiled(inline=True)
+def fold_source(weights, period, slope, floor, c, g, s, mass, source):
+    """Fold a source of label c, later than all that are folded, and return its row."""
+    r = s % period[c]
+    older = mass[c, r]
+    if older > floor:
+        older += (s - source[c, r]) // period[c] * slope[c]
+    mass[c, r], source[c, r] = fold_row(weights, g, older), s
+    return r
 
-    Once it took `budget` steps, each a look at one arc or one source, it gives up and leaves the state as it was.
-    """
-    n, C = emissions.shape
-    R, P = ring.shape[1], len(model.transitions)
-    never, zero, floor = ring.dtype.type(model.never), ring.dtype.type(0), model.floor
-    table, longest, period, slope, top = model.table, model.longest, model.period, model.tail, model.top
-    transitions, types = model.transitions, model.types
-    site_start, site_source, site_target = model.site_start, model.site_source, model.site_target
-    columns = scores.shape[1]
-    at = scratch((C, R + n), np.int64)  # live sources of a label, and their scores less the emissions before them
-    g = scratch((C, R + n), ring.dtype)
-    w = scratch((C, R + n if weights is not None else 0), ring.dtype)  # exp(g - ref)
+
+class Alive(NamedTuple):
+    """What is open in a state, label by label."""
+
+    at: NDArray  # (C, R) sources, as boundaries
+    g: NDArray  # (C, R) their scores
+    w: NDArray  # (C, R) exp(g - ref), nothing in the max semiring
+    ref: NDArray  # (C,)
+    high: NDArray  # (C,) how many
+    dense: NDArray  # (C,) so many stand side by side: those before a censored start, all of them alive
+    mass: NDArray  # (C, p) what is folded,
+    source: NDArray  # (C, p) and its latest source
+    folded: NDArray  # (C, R) what the mass of each source's row is once it is folded too, where that is known
+
+
+@compiled(fast=True)
+def alive_in(model, weights, ring, tail, ahead):
+    """Return what is open in a state; `ahead`: also what it folds into, which takes as long as a block."""
+    C, R = ring.shape
+    never, floor = ring.dtype.type(model.never), model.floor
+    longest, period = model.longest, model.period
+    at = scratch((C, R), np.int64)
+    g = scratch((C, R), ring.dtype)
+    w = scratch((C, R if weights is not None else 0), ring.dtype)
     ref = np.full(C, -np.inf)
-    low, high = np.zeros(C, np.int64), np.zeros(C, np.int64)
-    dense = np.zeros(C, np.int64)  # so many stand side by side: those before a censored start, all of them alive
+    high, dense = np.zeros(C, np.int64), np.zeros(C, np.int64)
     mass = np.full((C, tail.shape[1]), never, ring.dtype)
     source = np.zeros((C, tail.shape[1]), np.int64)
-    open_first = first.copy()
-    S = np.zeros(C, ring.dtype)
     for c in range(C):
         for i in range(R - longest[c], R):
             if ring[c, i] > floor:
@@ -103,6 +119,43 @@ def _advance(
             if tail[c, i] > floor:
                 q = i - longest[c] - period[c]
                 mass[c, q % period[c]], source[c, q % period[c]] = tail[c, i], q
+    folded = scratch((C, R if ahead else 0), ring.dtype)
+    if ahead:
+        rows, latest = mass.copy(), source.copy()
+        for c in range(C):
+            for j in range(high[c] if period[c] > 0 else 0):
+                r = fold_source(weights, period, model.tail, floor, c, g[c, j], at[c, j], rows, latest)
+                folded[c, j] = rows[c, r]
+    return Alive(at, g, w, ref, high, dense, mass, source, folded)
+
+
+@compiled(fast=True)
+def _advance(
+    model, weights, alive, emissions, scores, phase, age, alpha, entry, ring, tail, first, out_alpha, out_h, budget
+):  # fmt: skip
+    """Move one state over its block, and return that it was done and what is taken out of it.
+
+    `alive` is what is open in it. Once it took `budget` steps, each a look at one arc or one source, it gives up and
+    leaves the state as it was.
+    """
+    n, C = emissions.shape
+    R, P = ring.shape[1], len(model.transitions)
+    never, zero, floor = ring.dtype.type(model.never), ring.dtype.type(0), model.floor
+    table, longest, period, slope, top = model.table, model.longest, model.period, model.tail, model.top
+    transitions, types = model.transitions, model.types
+    site_start, site_source, site_target = model.site_start, model.site_source, model.site_target
+    columns = scores.shape[1]
+    at = scratch((C, R + n), np.int64)  # live sources of a label, and their scores less the emissions before them
+    g = scratch((C, R + n), ring.dtype)
+    w = scratch((C, R + n if weights is not None else 0), ring.dtype)  # exp(g - ref)
+    low, high = np.zeros(C, np.int64), alive.high.copy()
+    for c in range(C):
+        at[c, : high[c]], g[c, : high[c]] = alive.at[c, : high[c]], alive.g[c, : high[c]]
+        if weights is not None:
+            w[c, : high[c]] = alive.w[c, : high[c]]
+    ref, mass, source, dense = alive.ref.copy(), alive.mass.copy(), alive.source.copy(), alive.dense
+    open_first = first.copy()
+    S = np.zeros(C, ring.dtype)
 
     out_alpha[:, :] = never
     out_h[:, :] = never
@@ -137,13 +190,12 @@ def _advance(
                 continue
             K, p = longest[c], period[c]
             while low[c] < high[c] and t - at[c, low[c]] > K:
-                if p > 0:
-                    s = at[c, low[c]]
-                    r = s % p
-                    older = mass[c, r]
-                    if older > floor:
-                        older += (s - source[c, r]) // p * slope[c]
-                    mass[c, r], source[c, r] = fold_row(weights, g[c, low[c]], older), s
+                j = low[c]
+                if p > 0 and j < alive.folded.shape[1] and j < alive.high[c]:
+                    r = at[c, j] % p
+                    mass[c, r], source[c, r] = alive.folded[c, j], at[c, j]
+                elif p > 0:
+                    fold_source(weights, period, slope, floor, c, g[c, j], at[c, j], mass, source)
                 low[c] += 1
             steps += high[c] - low[c]
             if weights is None:
@@ -242,7 +294,7 @@ def _advance(
     for c in range(C):
         K, p = longest[c], period[c]
         alpha[c], entry[c] = ends[c], never
-        for i in range(R):
+        for i in range(R - K, R):  # before these none is alive
             ring[c, i] = never
         for i in range(low[c], high[c]):
             ring[c, R - n + at[c, i]] = g[c, i] + S[c]
@@ -260,16 +312,16 @@ def _advance(
 
 @compiled
 def advance_rarely(
-    model, weights, emissions, scores, phases, age, lengths, alpha, entry, ring, tail, first, out_alpha, out_h, bases,
-    price, done,
+    model, weights, alive, emissions, scores, phases, age, lengths, alpha, entry, ring, tail, first, out_alpha, out_h,
+    bases, price, done,
 ):  # fmt: skip
     """Do what `forward.advance` does for states that take no more than `price` steps a position; fill `done`.
 
-    What was not done is left as it was.
+    What was not done is left as it was. `alive` is what is open in all of them.
     """
     for i in range(lengths.shape[0]):
         n = lengths[i]
         done[i], bases[i] = _advance(
-            model, weights, emissions[i, :n], scores[i, :n], phases[i], age, alpha[i], entry[i], ring[i], tail[i],
-            first[i], out_alpha[i, :n], out_h[i, :n], price * n,
+            model, weights, alive, emissions[i, :n], scores[i, :n], phases[i], age, alpha[i], entry[i], ring[i],
+            tail[i], first[i], out_alpha[i, :n], out_h[i, :n], price * n,
         )  # fmt: skip

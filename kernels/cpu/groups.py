@@ -64,7 +64,7 @@ def travel(group: Group, way: int) -> Passed:
     end = State(0, 0, *(a.copy() for a in start[2:]))
     alpha, h = (np.full((N, T, C), direction.never, direction.dtype) for _ in range(2))
     emissions, scores = (np.ascontiguousarray(a, dtype=direction.dtype) for a in (emissions, scores))
-    bases = direction.advance(emissions, scores, phases, 0, lengths, (*end[2:], alpha, h))
+    bases = direction.advance(emissions, scores, phases, 0, lengths, (*end[2:], alpha, h), direction.alive())
     dead = bases.real <= direction.never / 2
     if dead.any():
         i, forward = int(dead.argmax()), group.pair[0]
