@@ -118,13 +118,13 @@ def holds(seen: Seen, p: Potentials, leaves: Leaves, integers: tuple[Tensor, ...
     limits = constant(seen.layout.lengths, p.emissions.device)
     found = input_bounds(leaves, limits).amax(2)  # of emissions and boundary scores: sum, maximum, whether any is -inf
     T, K, maps = p.emissions.shape[-2], len(p.durations), len(p.boundaries)
-    # no less than what `fixed.check_range` and `check_magnitude` add up: near the limit, it is theirs to say
+    # four times this is no less than what `fixed.check_range` adds up: beyond its limit, it is for that to say
     reach = found[0, 0] + 8 * largest + T * ((K + 2) * largest + maps * found[1, 1] + 1)
     told = [
         (small < torch.inf).all(),  # and no NaN
         ((small == -torch.inf) == seen.barred).all(),
         *(x.detach().amax() < torch.inf for x in (p.emissions, *(b.scores for b in p.boundaries))),
-        reach < fixed.LIMIT * fixed.UNIT,
+        reach < fixed.LIMIT * fixed.UNIT / 4,
         *(found[i, 2] == 0 for i, may in enumerate(seen.forbidden) if not may),
         *((mine == x).all() for mine, x in zip(seen.integers, integers, strict=True)),
     ]

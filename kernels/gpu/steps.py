@@ -30,7 +30,7 @@ def play(operation: str, p: Potentials, patient: bool) -> Any:
 
     `patient`: it is recorded only when it is asked for very often.
     """
-    if torch.is_inference_mode_enabled() or p.transitions_by_duration:
+    if torch.is_inference_mode_enabled() or p.transitions_by_duration or elsewhere(p.emissions.device):
         return None
     with KINDS.lock:
         kind = KINDS.find(kind_of(operation, p))
@@ -45,6 +45,11 @@ def play(operation: str, p: Potentials, patient: bool) -> Any:
         if found is None:
             kind.step, kind.times, kind.failures = None, 0, kind.failures + 1
         return found
+
+
+def elsewhere(device: torch.device) -> bool:
+    """Return whether a device is not the one that is recorded from."""
+    return device.type == "cuda" and device.index != torch.cuda.current_device()
 
 
 def recorded(step: type["Step"], p: Potentials, kind: Kind) -> "Step | None":
