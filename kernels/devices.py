@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .checks import check_types
+from .cpu.threads import pool
 from .errors import OutOfMemoryError
 from .potentials import Potentials
 
@@ -112,6 +113,12 @@ def backend(device: torch.device) -> ModuleType:
     else:
         from .gpu import batch  # type: ignore[no-redef]
     return batch
+
+
+def start(device: torch.device) -> None:
+    """Start a device and load its kernels, beside other work: it takes a second. What fails will fail where it is used."""
+    if device.type != "cpu":
+        pool(1, "start").submit(lambda: obstacle(device) or (torch.zeros(1, device=device), backend(device)))
 
 
 def on_cpu(operation: Callable[P, R]) -> Callable[P, R]:

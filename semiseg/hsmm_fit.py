@@ -30,6 +30,7 @@ from .hsmm_em import Counts, log_likelihood, passed, sharpened
 from .hsmm_merge import merge
 from .hsmm_start import WIDTHS, begin
 from .interruption import resumable
+from .kernels.devices import start
 from .signals import Source
 from .survey import Survey, look
 
@@ -111,13 +112,15 @@ def fit(
     """Return the best model of sources; `name` is the family of emissions, `options` are its own."""
     if settings.criterion not in CRITERIA:
         raise SemisegError(f"--criterion: expected one of {', '.join(CRITERIA)}, got {settings.criterion!r}")
+    device = torch.device(device)
+    start(device)
     survey = look(sources)
     kind = family(name, survey, **(options or {}))
     durations = until_sharp(kind, settings)
-    data = cut(sources, settings, durations == "geometric", torch.device(device).type)
+    data = cut(sources, settings, durations == "geometric", device.type)
     file = Checkpoint(checkpoint, (name, options, settings._asdict(), survey.as_json()))
     standing = file.load() if resume else Standing()
-    run = Run(kind, durations, torch.device(device), data, settings, standing, file, report)
+    run = Run(kind, durations, device, data, settings, standing, file, report)
     with resumable(lambda: file.is_kept):
         if not standing.passes:
             run.choose()

@@ -6,7 +6,8 @@ Positions name their scores by row, so those of equal values are worked out once
 blocks of 2, 4, 8, ... positions: binarised marks are the same over most of a genome, which is passed five times faster.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,9 @@ from ..compiled import compiled, scratch
 from .runs import Places, blocks_of
 from .threads import pool, spread
 
+R = TypeVar("R")
 PARTS = 16  # that sequences are shared out in, however many threads there are: sums have one order on every machine
+ENOUGH = 1 << 14  # positions that are worth a thread: asking it takes as long as a few thousand
 MANY = 1  # runs of a row for each state, at least, that are as long as a block: then its matrix saves what it costs
 
 
@@ -43,7 +46,7 @@ def chain_counts(first: NDArray, moves: NDArray, scores: NDArray, places: Places
         )  # fmt: skip
         return z, begun, steps, low, rows, across
 
-    found = list(spread(pool(None, "items"), one, parts_of(places)))
+    found = shared(one, places)
     rows = np.zeros(scores.shape)
     for _, _, _, low, part, _ in found:
         rows[low : low + len(part)] += part
@@ -63,14 +66,18 @@ def chain_log_partition(first: NDArray, moves: NDArray, scores: NDArray, places:
             first, moves, weights, top, powers.steps, powers.logs, powers.blocks, part.rows, part.ends, None
         )
 
-    return float(sum(spread(pool(None, "items"), one, parts_of(places))))
+    return float(sum(shared(one, places)))
 
 
-def parts_of(places: Places) -> list[Places]:
-    """Return sequences in parts of about as many."""
+def shared(work: Callable[[Places], R], places: Places) -> list[R]:
+    """Return what work makes of sequences in parts of about as many, in order; threads take some parts each."""
     B = len(places.ends) - 1
     n = min(PARTS, B)
-    return [places.part(B * i // n, B * (i + 1) // n) for i in range(n)]
+    parts = [places.part(B * i // n, B * (i + 1) // n) for i in range(n)]
+    m = max(1, min(n, len(places.rows) // ENOUGH))
+    runs = [parts[n * i // m : n * (i + 1) // m] for i in range(m)]
+    done = spread(pool(None, "items"), lambda run: [work(part) for part in run], runs)
+    return [found for run in done for found in run]
 
 
 def weighed(scores: NDArray) -> tuple[NDArray, NDArray]:
