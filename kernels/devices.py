@@ -116,7 +116,7 @@ def backend(device: torch.device) -> ModuleType:
 
 
 def start(device: torch.device) -> None:
-    """Start a device and load its kernels, beside other work: it takes a second. What fails will fail where it is used."""
+    """Start a device and load its kernels, beside other work: it takes a second; what fails fails where it is used."""
     if device.type != "cpu":
         pool(1, "start").submit(lambda: obstacle(device) or (torch.zeros(1, device=device), backend(device)))
 
