@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from .errors import SemisegError
+from .errors import SemisegError, UsageError
 from .formats.annotation import Selection
 from .formats.fasta import Contig
 from .formats.files import describe, read_lines
@@ -54,14 +54,14 @@ def region(
     name, _, span = text.rpartition(":")
     found = SPAN.fullmatch(span.replace(",", ""))
     if name not in lengths:
-        raise no_sequence(option, name if found else text, lengths)
+        raise no_sequence(option, name if name and found else text, lengths)
     if found is None:
-        raise SemisegError(f"{option}: expected NAME or NAME:FROM-TO, got {text!r}")
+        raise UsageError(f"{option}: expected NAME or NAME:FROM-TO, got {text!r}")
     first, last = found.groups()
     length = lengths[name]
     start, end = int(first) - 1, int(last or length)
     if start < 0:
-        raise SemisegError(f"{option}: {text}: positions count from 1, both ends included")
+        raise UsageError(f"{option}: {text}: positions count from 1, both ends included")
     if not start < min(end, length):
         raise SemisegError(f"{option}: {text} is empty: {name} has {length} bases")
     if end > length:

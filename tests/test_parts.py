@@ -5,7 +5,7 @@ import pytest
 from planted import planted, write_files
 
 from semiseg.corpus import gather
-from semiseg.errors import SemisegError
+from semiseg.errors import SemisegError, UsageError
 from semiseg.grammar import grammar
 from semiseg.parts import Region, read_regions, region
 from semiseg.training import UNKNOWN
@@ -116,11 +116,15 @@ def test_a_region_is_found(text, found):
         ("II:-5", "expected NAME or NAME:FROM-TO"),
         ("II:" + "9" * 5000, "expected NAME or NAME:FROM-TO"),
         ("II:9-8", "II:9-8 is empty: II has 50 bases"),
+        ("0-9", "no sequence named 0-9; there are"),
+        ("II:0-9", "II:0-9: positions count from 1, both ends included"),
     ],
 )
 def test_a_region_that_is_not_there_is_refused(text, message):
-    with pytest.raises(SemisegError, match=message):
+    """What no data would make right is wrong usage."""
+    with pytest.raises(SemisegError, match=message) as refused:
         region(text, {"II": 50, "III": 60, "2": 70}, "--region")
+    assert isinstance(refused.value, UsageError) == ("expected" in message or "count" in message)
 
 
 @pytest.mark.parametrize("row", ["II\tx\t9", "II\t1.5\t9", "II\t9\t9", "II\t1", "II\t1\t" + "9" * 5000, "II\t-1\t9"])

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import SemisegError
+from ..errors import SemisegError, UsageError
 from .bedgraph import indexer, write_bedgraph
 from .bgzip import is_compressed
 from .bigwig import check_bigwig, write_bigwig
@@ -112,9 +112,7 @@ def is_file_name(where: Path, form: str, tracks: int) -> bool:
     if not where.name.endswith(SUFFIXES[form]):
         return False
     if tracks != 1:
-        raise SemisegError(
-            f"{where}: expected a folder for {tracks} tracks, found the name of one file: drop the suffix"
-        )
+        raise UsageError(f"{where}: expected a folder for {tracks} tracks, found the name of one file: drop the suffix")
     return True
 
 
