@@ -4,6 +4,9 @@ Without a GPU a recording is played by doing the work again on the recording's o
 what a kind fails to tell apart, shows there too.
 """
 
+import gc
+import weakref
+
 import pytest
 import torch
 from cases import grid
@@ -168,6 +171,67 @@ def test_a_path_has_the_same_bits_whatever_comes_in(name, kinds):
             score, segments, _ = batch.viterbi(leaves, layout, HOW)
             same([best.score, *best.segments], [score if layout.batched else score[0], *segments])
     assert held(kinds) == 1
+
+
+@pytest.mark.filterwarnings("ignore:semiseg. no kernels for second derivatives")
+def test_a_gradient_is_differentiable_where_scores_share_a_tensor(kinds):
+    p = alone()._replace(first=None, last=None)
+    p = p._replace(emissions=p.emissions.double())
+    for _ in range(SECOND):
+        mine = learning(p)
+        t = torch.tensor([0.1, -0.3, 0.2], dtype=torch.float64, device=DEVICE, requires_grad=True)
+        mine = mine._replace(first=t, last=t)
+        z = play("log_partition", mine, patient=False)
+    found = []
+    for value in (z, log_partition_of(mine, HOW)):
+        (gradient,) = torch.autograd.grad(value, t, create_graph=True)
+        found.append(torch.stack([gradient, *torch.autograd.grad(gradient.square().sum(), t)]))
+    assert torch.allclose(*found, rtol=1e-9, atol=1e-12)
+
+
+def test_the_users_tensors_are_let_go_and_may_change(kinds):
+    lengths = torch.tensor([5, 4])
+    for n in range(SECOND):
+        mine = learning(shaken(ragged(), n))._replace(lengths=lengths)
+        emissions = mine.emissions * 1.0
+        z = play("log_partition", mine._replace(emissions=emissions), patient=False)
+    gone = weakref.ref(emissions)
+    del emissions, z
+    gc.collect()
+    assert gone() is None
+    lengths[:] = torch.tensor([2, 3])
+    mine = learning(ragged())._replace(lengths=torch.tensor([5, 4]))
+    same(step(mine, play("log_partition", mine, patient=False)), plainly(mine))
+
+
+def test_what_was_found_may_be_changed(kinds):
+    for _ in range(SECOND):
+        mine = learning(alone())
+        z = play("log_partition", mine, patient=False)
+    z += 1
+    assert torch.equal(
+        torch.autograd.grad(z, mine.last)[0], torch.autograd.grad(log_partition_of(mine, HOW), mine.last)[0]
+    )
+
+
+def test_what_is_done_again_goes_the_usual_way(kinds):
+    """`torch.utils.checkpoint` must find the same saved both times."""
+    for _ in range(2 * SECOND):
+        mine = learning(alone())
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: x, lambda x: x):
+            assert play("log_partition", mine, patient=False) is None
+
+
+def test_too_many_kinds_are_recorded_ever_more_seldom(kinds):
+    made = []
+    for _ in range(4):
+        before = sum(kinds.made.values())
+        for T in range(2, recorded.FEW + 3):
+            p = moved(informative(T, 1, 2, seed=0), DEVICE)
+            for _ in range(SECOND):
+                play("log_partition", p, patient=False)
+        made.append(sum(kinds.made.values()) - before)
+    assert made == [recorded.FEW + 1, 0, 0, 0]
 
 
 def test_log_partitions_alone(kinds):

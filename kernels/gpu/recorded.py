@@ -18,6 +18,7 @@ from torch import Tensor
 from ..lasting import read
 
 FEW = 8  # kinds of work that are remembered
+MANY = 64  # of which it is remembered how often they were recorded
 FAILURES = 2  # times that a kind may turn out to be of two kinds: then it is not recorded any more
 
 Outputs = tuple[Tensor | None, ...]
@@ -50,6 +51,7 @@ class Kind:
     times: int = 0  # that it was asked for since it was recorded last
     failures: int = 0  # that a recording was not for the numbers that came
     forbidden: tuple[bool, bool] = (False, False)  # whether any of its emissions was -inf, any boundary score
+    before: int = 0  # times that it was recorded, and forgotten for others
     step: Any = None  # its recordings
 
 
@@ -59,27 +61,38 @@ class Kinds:
     def __init__(self, record: Record):
         self.record = record
         self.known: OrderedDict[Hashable, Kind] = OrderedDict()
+        self.made: OrderedDict[Hashable, int] = OrderedDict()  # how often kinds were recorded
         self.lock = threading.Lock()
 
     def find(self, name: Hashable) -> Kind:
         """Return what is known of a kind, which is the latest now."""
-        kind = self.known.pop(name, None) or Kind()
+        kind = self.known.pop(name, None) or Kind(before=self.made.get(name, 0))
         self.known[name] = kind
         if len(self.known) > FEW:
             self.known.popitem(last=False)
         return kind
+
+    def noted(self, name: Hashable) -> None:
+        """Remember that a kind is recorded: where too many take turns, each must come twice as often the next time."""
+        self.made[name] = self.made.pop(name, 0) + 1
+        if len(self.made) > MANY:
+            self.made.popitem(last=False)
 
 
 def graph(work: Callable[[], Outputs]) -> tuple[Callable[[], Any], Outputs]:
     """Record work as a CUDA graph."""
     here, side = torch.cuda.current_stream(), torch.cuda.Stream()
     side.wait_stream(here)
-    with torch.cuda.stream(side):
-        work()  # whatever is compiled, loaded or sent the first time is not part of it
-    here.wait_stream(side)
-    recorded = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(recorded, stream=side, capture_error_mode="thread_local"):
-        outputs = work()
+    try:
+        with torch.cuda.stream(side):
+            work()  # whatever is compiled, loaded or sent the first time is not part of it
+        here.wait_stream(side)
+        recorded = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(recorded, stream=side, capture_error_mode="thread_local"):
+            outputs = work()
+    finally:
+        torch.cuda.set_stream(here)  # a recording that failed leaves the other one behind
+        here.wait_stream(side)
     return recorded.replay, outputs
 
 

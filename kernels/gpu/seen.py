@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .. import fixed
+from ..checks import FORBIDDING
 from ..cpu.batch import Options
 from ..lasting import constant
 from ..potentials import Potentials
@@ -63,15 +64,16 @@ def with_scores(p: Potentials, scores: list[Tensor]) -> Potentials:
 
 
 def on_host(p: Potentials) -> Potentials:
-    """Return potentials with their integers on the host."""
-    fields: dict[str, Any] = {name: x.cpu() for name in WHOLE if (x := getattr(p, name)) is not None}
-    return p._replace(**fields, boundaries=tuple(b._replace(types=b.types.cpu()) for b in p.boundaries))
+    """Return potentials with copies of their integers on the host: the user's may change."""
+    copy = lambda x: x.to("cpu", copy=True)  # noqa: E731
+    fields: dict[str, Any] = {name: copy(x) for name in WHOLE if (x := getattr(p, name)) is not None}
+    return p._replace(**fields, boundaries=tuple(b._replace(types=copy(b.types)) for b in p.boundaries))
 
 
 class Seen(NamedTuple):
     """What a recording takes for granted."""
 
-    p: Potentials  # its integers are on the host; its scores are others at each step
+    p: Potentials  # with its integers on the host, and nothing in the place of scores: they are others at each step
     layout: Layout
     x: Sequence  # of its law and grammar, what is forbidden counts
     plan: Plan
@@ -85,7 +87,7 @@ class Seen(NamedTuple):
 
 def see(p: Potentials, ways: int, forbidden: tuple[bool, bool]) -> Seen | None:
     """Look at potentials, and return what a recording is made from; None: they are not small, or not in one piece."""
-    if (p.left, p.right) != ("exact", "exact"):
+    if (p.left, p.right) != ("exact", "exact") or len(p.boundaries) > FORBIDDING:
         return None
     check(p)
     hosted = on_host(p)
@@ -102,7 +104,8 @@ def see(p: Potentials, ways: int, forbidden: tuple[bool, bool]) -> Seen | None:
         narrow = ways == 1 and is_narrow(highest(looked, x))
         integers = [t.clone() for t in integers_of(p) if t.device.type != "cpu"]
         barred = small_of(p) == -torch.inf
-    return Seen(hosted, layout, x, plan._replace(waves=1), frame, either, narrow, reach, barred, integers)
+    bare = with_scores(hosted, [t.detach().new_empty(0) for t in scores_of(hosted)])
+    return Seen(bare, layout, x, plan._replace(waves=1), frame, either, narrow, reach, barred, integers)
 
 
 def small_of(p: Potentials) -> Tensor:

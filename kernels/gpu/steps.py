@@ -3,6 +3,7 @@
 Where a recording is not for the numbers that come, the operation goes its usual way: it has the word for it.
 """
 
+import threading
 from typing import Any
 
 import torch
@@ -30,14 +31,16 @@ def play(operation: str, p: Potentials, patient: bool) -> Any:
 
     `patient`: it is recorded only when it is asked for very often.
     """
-    if torch.is_inference_mode_enabled() or p.transitions_by_duration or elsewhere(p.emissions.device):
+    if torch.is_inference_mode_enabled() or p.transitions_by_duration or elsewhere(p.emissions.device) or hooked():
         return None
     with KINDS.lock:
-        kind = KINDS.find(kind_of(operation, p))
+        name = kind_of(operation, p)
+        kind = KINDS.find(name)
         if kind.step is None:
             kind.times += 1
-            if kind.failures > FAILURES or kind.times < (VERY_OFTEN if patient else OFTEN):
+            if kind.failures > FAILURES or kind.times < (VERY_OFTEN if patient else OFTEN) << kind.before:
                 return None
+            KINDS.noted(name)
             kind.step = recorded(STEPS[operation], p, kind)
             if kind.step is None:
                 return None
@@ -50,6 +53,12 @@ def play(operation: str, p: Potentials, patient: bool) -> Any:
 def elsewhere(device: torch.device) -> bool:
     """Return whether a device is not the one that is recorded from."""
     return device.type == "cuda" and device.index != torch.cuda.current_device()
+
+
+def hooked() -> bool:
+    """Return whether somebody watches what is saved for gradients: to do it again, they must find the same."""
+    top = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
+    return top is not None and top(True) is not None
 
 
 def recorded(step: type["Step"], p: Potentials, kind: Kind) -> "Step | None":
@@ -137,6 +146,8 @@ class Training(Step):
     def __init__(self, p: Potentials, seen: Seen):
         super().__init__(p, seen)
         self.back: Recording | None = None
+        # of its own: a gradient's thread must not wait for one that records, which waits for it
+        self.lock = threading.Lock()
         _, z, *items = self.recording.outputs
         self.wanted = [x is not None for x in items]
         if any(self.wanted):
@@ -179,13 +190,13 @@ class Training(Step):
             return None
         z, *items = copied(tuple(found))
         assert z is not None
-        z = z if self.seen.layout.batched else z[0]
+        z = z if self.seen.layout.batched else z[0].clone()
         return z if self.back is None else Played.apply(self, (z, items), *scores_of(p))
 
     def backward(self, weight: Tensor, items: list[Tensor | None]) -> list[Tensor | None]:
         """Return the gradients of scores, in their order."""
         assert self.back is not None
-        with KINDS.lock:
+        with self.lock:
             learnt = copied(self.back((weight.reshape(-1), *(x for x in items if x is not None))))
         given = iter(learnt)
         scores = self.recording.inputs[: len(self.recording.inputs) - len(self.seen.integers)]
@@ -203,12 +214,13 @@ class Played(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
+        saved = ctx.saved_tensors  # raises where they have changed since, or are gone
         if not torch.is_grad_enabled():
             return None, None, *ctx.step.backward(grads[0], ctx.items)
         from ..autograd import log_partition_of  # create_graph: the gradient must itself be differentiable
 
-        scores = ctx.saved_tensors
-        z = log_partition_of(with_scores(ctx.step.seen.p, list(scores)), HOW)
+        scores = [x.view_as(x) for x in saved]  # each by itself, where one was made of another
+        z = log_partition_of(with_scores(ctx.step.seen.p, scores), HOW)
         learners = [x for x in scores if x.requires_grad]
         given = iter(torch.autograd.grad(z, learners, grads[0], create_graph=True, allow_unused=True))
         return None, None, *(next(given) if x.requires_grad else None for x in scores)
