@@ -38,9 +38,11 @@ def compiled(
 ) -> Any:
     """Return a compiled function, or the decorator that makes one.
 
-    `fast` allows reordering of sums. `inline` copies the function into its callers: a call that passes a record of
-    arrays costs 0.3 us, which matters once a position. `lent`: it allocates nothing, so it need not count references
-    to the arrays that it is given; counting those of what is copied into it takes as long again.
+    `fast` allows reordering of sums; such a function becomes a part of those that call it. Else the process that
+    compiles them runs it as it is on its own, later ones run the copies that are kept with its callers, and sums differ
+    in their last bits. `inline` copies the function into its callers: a call that passes a record of arrays costs
+    0.3 us, which matters once a position. `lent`: it allocates nothing, so it need not count references to the arrays
+    that it is given; counting those of what is copied into it takes as long again.
     """
     if function is None:
         return lambda f: compiled(f, fast=fast, inline=inline, lent=lent)
@@ -49,7 +51,7 @@ def compiled(
     settings.CACHE_DIR = directory()  # read when the function is decorated, so other packages keep theirs
     try:
         fastmath: Any = FAST if fast else False
-        options: Any = {"inline": "always" if inline else "never", "_nrt": not lent}
+        options: Any = {"inline": "always" if inline else "never", "_nrt": not lent, "forceinline": fast}
         return numba.njit(cache=True, nogil=True, fastmath=fastmath, **options)(function)
     finally:
         settings.CACHE_DIR = previous

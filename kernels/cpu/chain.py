@@ -6,8 +6,7 @@ Positions name their scores by row, so those of equal values are worked out once
 blocks of 2, 4, 8, ... positions: binarised marks are the same over most of a genome, which is passed five times faster.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,6 @@ from ..compiled import compiled, scratch
 from .runs import Places, blocks_of
 from .threads import pool, spread
 
-R = TypeVar("R")
 PARTS = 16  # that sequences are shared out in, however many threads there are: sums have one order on every machine
 ENOUGH = 1 << 14  # positions that are worth a thread: asking it takes as long as a few thousand
 MANY = 1  # runs of a row for each state, at least, that are as long as a block: then its matrix saves what it costs
@@ -34,50 +32,28 @@ class ChainCounts(NamedTuple):
 def chain_counts(first: NDArray, moves: NDArray, scores: NDArray, places: Places) -> ChainCounts:
     """Return posteriors and expected steps from (C,) and (C, C) probabilities and (R, C) log scores, all float64."""
     top, weights = weighed(scores)
-    powers, back = powers_of(moves, weights, top, places.runs), np.ascontiguousarray(moves.T)
-
-    def one(part: Places) -> tuple[float, NDArray, NDArray, int, NDArray, NDArray]:
-        low, high = int(part.rows.min()), int(part.rows.max()) + 1
-        steps, begun = np.zeros(moves.shape), np.zeros(len(first))
-        rows, across = np.zeros((high - low, len(first))), np.zeros(powers.steps.shape)
-        z = _through(
-            first, moves, weights, top, powers.steps, powers.logs, powers.blocks, part.rows, part.ends,
-            (back, powers.back, low, steps, begun, rows, across),
-        )  # fmt: skip
-        return z, begun, steps, low, rows, across
-
-    found = shared(one, places)
-    rows = np.zeros(scores.shape)
-    for _, _, _, low, part, _ in found:
-        rows[low : low + len(part)] += part
-    z = float(sum(each[0] for each in found))
-    begun, steps = np.sum([each[1] for each in found], 0), np.sum([each[2] for each in found], 0)
-    across = np.sum([each[5] for each in found], 0)
-    return ChainCounts(z, begun, steps * moves + powers.resolved(across, moves, weights, rows), rows)
+    powers, parts, C = powers_of(moves, weights, top, places.runs), parts_of(places), len(first)
+    n = len(parts.z)
+    steps, begun, across = np.zeros((n, C, C)), np.zeros((n, C)), np.zeros((n, *powers.steps.shape))
+    low = np.minimum.reduceat(places.rows, places.ends[parts.cuts[:-1]])
+    edges = np.cumsum([0, *(np.maximum.reduceat(places.rows, places.ends[parts.cuts[:-1]]) + 1 - low)])
+    rows = np.zeros((edges[-1], C))  # of each part those between its lowest and its highest
+    back = np.ascontiguousarray(moves.T), powers.back
+    parts.through((first, moves, weights, top), powers, places, (*back, low, edges, rows, steps, begun, across))
+    total = np.zeros(scores.shape)
+    for i in range(n):
+        mine = rows[edges[i] : edges[i + 1]]
+        total[low[i] : low[i] + len(mine)] += mine
+    resolved = powers.resolved(across.sum(0), moves, weights, total)
+    return ChainCounts(sum(parts.z.tolist()), begun.sum(0), steps.sum(0) * moves + resolved, total)
 
 
 def chain_log_partition(first: NDArray, moves: NDArray, scores: NDArray, places: Places) -> float:
     """Return that of all sequences together, which takes half as long: arguments are those of `chain_counts`."""
     top, weights = weighed(scores)
-    powers = powers_of(moves, weights, top, places.runs)
-
-    def one(part: Places) -> float:
-        return _through(
-            first, moves, weights, top, powers.steps, powers.logs, powers.blocks, part.rows, part.ends, None
-        )
-
-    return float(sum(shared(one, places)))
-
-
-def shared(work: Callable[[Places], R], places: Places) -> list[R]:
-    """Return what work makes of sequences in parts of about as many, in order; threads take some parts each."""
-    B = len(places.ends) - 1
-    n = min(PARTS, B)
-    parts = [places.part(B * i // n, B * (i + 1) // n) for i in range(n)]
-    m = max(1, min(n, len(places.rows) // ENOUGH))
-    runs = [parts[n * i // m : n * (i + 1) // m] for i in range(m)]
-    done = spread(pool(None, "items"), lambda run: [work(part) for part in run], runs)
-    return [found for run in done for found in run]
+    parts = parts_of(places)
+    parts.through((first, moves, weights, top), powers_of(moves, weights, top, places.runs), places, None)
+    return sum(parts.z.tolist())
 
 
 def weighed(scores: NDArray) -> tuple[NDArray, NDArray]:
@@ -147,6 +123,54 @@ def powers_of(moves: NDArray, weights: NDArray, top: NDArray, runs: NDArray) -> 
     table = np.concatenate(steps)
     back = np.ascontiguousarray(table.transpose(0, 2, 1))
     return Powers(index, rows, table, back, np.concatenate(logs), np.concatenate(largest))
+
+
+class Parts(NamedTuple):
+    """Sequences in parts of about as many."""
+
+    cuts: NDArray[np.int64]  # (n + 1,) their first sequences
+    z: NDArray  # (n,) log Z, to be filled
+
+    def through(self, chain: tuple[NDArray, ...], powers: Powers, places: Places, learnt: tuple | None) -> None:
+        """Have threads go through some parts each, in one call: asking for more takes as long as they do."""
+        n = len(self.z)
+        m = max(1, min(n, len(places.rows) // ENOUGH))
+
+        def some(i: int) -> None:
+            a, b = n * i // m, n * (i + 1) // m
+            mine = learnt
+            if learnt is not None:
+                back, turned, low, edges, rows, *sums = learnt
+                mine = back, turned, low[a:b], edges[a : b + 1], rows, *(x[a:b] for x in sums)
+            _parts(
+                *chain, powers.steps, powers.logs, powers.blocks, places.rows, places.ends, self.cuts[a : b + 1],
+                self.z[a:b], mine,
+            )  # fmt: skip
+
+        for _ in spread(pool(None, "items"), some, range(m)):
+            pass
+
+
+def parts_of(places: Places) -> Parts:
+    """Return sequences in parts."""
+    B = len(places.ends) - 1
+    n = min(PARTS, B)
+    return Parts(np.array([B * i // n for i in range(n + 1)]), np.zeros(n))
+
+
+@compiled
+def _parts(first, moves, weights, top, powers, logs, index, place, ends, cuts, z, learnt):
+    """Fill log Z of parts of the sequences; `learnt`: what the posteriors are of each part, in these arrays."""
+    for i in range(len(z)):
+        mine = ends[cuts[i] : cuts[i + 1] + 1]
+        here, edge = place[mine[0] : mine[-1]], mine - mine[0]
+        if learnt is None:
+            z[i] = _through(first, moves, weights, top, powers, logs, index, here, edge, None)
+        else:
+            back, turned, low, edges, rows, steps, begun, across = learnt
+            own = rows[edges[i] : edges[i + 1]]
+            backwards = back, turned, low[i], steps[i], begun[i], own, across[i]
+            z[i] = _through(first, moves, weights, top, powers, logs, index, here, edge, backwards)
 
 
 @compiled

@@ -184,8 +184,8 @@ class Direction:
     ) -> NDArray:
         """Move the arrays of N states over blocks (N, n, C), in place; return the common scores taken out of them.
 
-        The last two arrays are filled with alpha and h, (N, n, C). `alive` is what is open
-        in all of them, None: they are one.
+        The last two arrays are filled with alpha and h, (N, n, C). `alive` is what is open in all of the states, None:
+        there is one.
         """
         bases, done = np.zeros(len(emissions), self.dtype), np.zeros(len(emissions), bool)
         common, arrays = (self.model, self.weights), (*arrays, bases)
