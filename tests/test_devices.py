@@ -301,3 +301,12 @@ def test_tensors_travel_together_and_gradients_come_back():
     torch.testing.assert_close(other, 2 * doubles)
     (second,) = torch.autograd.grad(first.sum(), floats)
     torch.testing.assert_close(second, 6 * floats)
+
+
+def test_a_device_is_started_beside_other_work(monkeypatch):
+    asked = []
+    monkeypatch.setattr(devices, "obstacle", lambda device: asked.append(device.type) or "too old")
+    for name in ("cpu", "cuda"):
+        devices.start(torch.device(name))
+    devices.pool(1, "start").submit(int).result()  # behind what was asked for before
+    assert asked == ["cuda"]
