@@ -1,6 +1,6 @@
 """Segments, and tracks of posteriors, of a sequence that is read from left to right, or of a region of it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from .accuracy import most_accurate
-from .ahead import ahead
+from .ahead import in_stages
 from .assembly import certainties
 from .flanks import NEAR, flank
 from .genes import Certainty
@@ -106,7 +106,7 @@ def stretches(
 ) -> Iterator[Stretch]:
     """Yield what is found in scores that begin at `start`."""
     laws = model.template()._replace(origin=start)
-    beside: Callable[[Iterator], Iterator] = ahead if threaded else iter
+    beside = in_stages(laws.emissions.device) if threaded else iter
     cut = beside(views(beside(blocks), laws, wanted.asked, view, look))
     if wanted.accurate:
         shortest = torch.isfinite(laws.durations[1:]).double().argmax(0) + 1
