@@ -129,7 +129,8 @@ def law_of(p: Potentials, reach: Tensor | None = None) -> Law:
     unused[0] = True
     durations = p.durations.to(wide).masked_fill(constant(unused.numpy(), device), -torch.inf)
     reach = reach_of(p) if reach is None else reach
-    durations = torch.nn.functional.pad(durations, (0, 0, 0, max(0, int(reach.max()) - K)), value=-torch.inf)
+    if (more := int(reach.max()) - K) > 0:
+        durations = torch.nn.functional.pad(durations, (0, 0, 0, more), value=-torch.inf)
     P = 1 if p.transitions_by_duration or p.transitions.ndim == 2 else p.transitions.shape[0]
     first = torch.zeros(1, C, dtype=wide, device=device) if p.first is None else p.first.to(wide).reshape(-1, C)
     return Law(durations, tail, reach, period, first.expand(P, C))

@@ -113,7 +113,8 @@ def fit(
     if settings.criterion not in CRITERIA:
         raise SemisegError(f"--criterion: expected one of {', '.join(CRITERIA)}, got {settings.criterion!r}")
     device = torch.device(device)
-    start(device)
+    if settings.durations != "geometric":  # chains are a CPU's
+        start(device)
     survey = look(sources)
     kind = family(name, survey, **(options or {}))
     durations = until_sharp(kind, settings)

@@ -16,9 +16,10 @@ from where import DEVICE, ON_GPU
 
 pytest.importorskip("triton")
 
+from semiseg.kernels import autograd
 from semiseg.kernels.autograd import log_partition_of
 from semiseg.kernels.devices import moved
-from semiseg.kernels.gpu import recorded, seen, steps
+from semiseg.kernels.gpu import batch, recorded, seen, steps
 from semiseg.kernels.gpu.recorded import Kinds
 from semiseg.kernels.gpu.seen import HOW, scores_of
 from semiseg.kernels.gpu.steps import play
@@ -52,9 +53,6 @@ def kinds(monkeypatch) -> Kinds:
     monkeypatch.setattr(steps, "KINDS", found)
     monkeypatch.setattr(steps, "OFTEN", SECOND)
     if not ON_GPU:  # the usual way is that of a GPU too
-        from semiseg.kernels import autograd
-        from semiseg.kernels.gpu import batch
-
         monkeypatch.setattr(autograd, "backend", lambda device: batch)
     return found
 
@@ -159,8 +157,6 @@ def test_a_gradient_is_differentiable(kinds):
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_path_has_the_same_bits_whatever_comes_in(name, kinds):
-    from semiseg.kernels.gpu import batch
-
     p = CASES[name]()
     for n in range(SECOND + 2):
         other = moved(shaken(p, n), DEVICE)
@@ -251,7 +247,10 @@ def spoiled(p: Potentials) -> dict[str, Potentials]:
     cut.view(-1)[3] = tail[0] = law[2, 1] = -torch.inf
     high = p.transitions.clone()
     high[..., 0, 0] = torch.inf
+    barred = p.transitions.clone()
+    barred[..., 0, 0] = -torch.inf
     return {
+        "change": p._replace(transitions=barred),
         "nan": p._replace(emissions=nan),
         "inf": p._replace(transitions=high),
         "cut": p._replace(emissions=cut),
@@ -263,7 +262,7 @@ def spoiled(p: Potentials) -> dict[str, Potentials]:
 
 
 @pytest.mark.parametrize("operation", ["viterbi", "log_partition"])
-@pytest.mark.parametrize("name", ["nan", "inf", "cut", "tail", "law", "large", "wide", "none"])
+@pytest.mark.parametrize("name", ["nan", "inf", "cut", "change", "tail", "law", "large", "wide", "none"])
 def test_what_it_is_not_for_goes_the_usual_way(name, operation, kinds):
     p = ragged()._replace(tail=torch.full((2,), -0.5, dtype=torch.float64))
     for _ in range(SECOND):

@@ -35,8 +35,9 @@ def chain_counts(first: NDArray, moves: NDArray, scores: NDArray, places: Places
     powers, parts, C = powers_of(moves, weights, top, places.runs), parts_of(places), len(first)
     n = len(parts.z)
     steps, begun, across = np.zeros((n, C, C)), np.zeros((n, C)), np.zeros((n, *powers.steps.shape))
-    low = np.minimum.reduceat(places.rows, places.ends[parts.cuts[:-1]])
-    edges = np.cumsum([0, *(np.maximum.reduceat(places.rows, places.ends[parts.cuts[:-1]]) + 1 - low)])
+    begins = places.ends[parts.cuts[:-1]]
+    low = np.minimum.reduceat(places.rows, begins)
+    edges = np.cumsum([0, *(np.maximum.reduceat(places.rows, begins) + 1 - low)])
     rows = np.zeros((edges[-1], C))  # of each part those between its lowest and its highest
     back = np.ascontiguousarray(moves.T), powers.back
     parts.through((first, moves, weights, top), powers, places, (*back, low, edges, rows, steps, begun, across))

@@ -72,8 +72,8 @@ class Direction:
         self.cuts: dict[tuple, Tables] = like.cuts if like and like.reverse == reverse else {}
         # what its own beginning is to segments open there, once somebody has asked (see `groups.py`)
         self.beyond: tuple[NDArray, NDArray] | None = None
+        self.opened: Alive | None = None  # what is open there itself, likewise
         self.ring = -(-int(x.longest.max()) // BLOCK) * BLOCK
-        self.opened: Alive | None = None  # what is open at its own beginning, the same
         # every change of labels needs a boundary that its first map allows: these may be few
         self.rare = self.dtype.kind != "c" and 0 < len(self.model.arc_source) == len(self.model.site_source)
         self.stride = max(STRIDE, -(-2 * self.ring // BLOCK) * BLOCK)

@@ -23,11 +23,6 @@ class Places(NamedTuple):
         """Yield the rows of each sequence."""
         return (self.rows[a:b] for a, b in pairwise(self.ends.tolist()))
 
-    def part(self, first: int, last: int) -> "Places":
-        """Return the sequences first..last-1, with the runs of all."""
-        ends = self.ends[first : last + 1]
-        return Places(self.rows[ends[0] : ends[-1]], ends - ends[0], self.runs)
-
 
 def places_of(each: Sequence[NDArray[np.int32]]) -> Places:
     """Return the places of sequences of one position or more."""

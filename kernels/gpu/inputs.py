@@ -112,15 +112,8 @@ def log_batch(leaves: Leaves, layout: Layout, x: Sequence, frame: Frame, forbidd
     return Batch(model, leaves, layout, x, emissions, evidence, limits, (begin, finish), forbidden)
 
 
-class Quantised(NamedTuple):
-    """A batch for the best segmentations, and every item's edge tables on the host."""
-
-    batch: Batch
-    tables: list[Tables]
-
-
-def quantised(leaves: Leaves, layout: Layout, looked: Looked, x: Sequence, warps: int) -> Quantised:
-    """Return a batch for the best segmentations."""
+def quantised(leaves: Leaves, layout: Layout, looked: Looked, x: Sequence, warps: int) -> tuple[Batch, list[Tables]]:
+    """Return a batch for the best segmentations, and every item's edge tables on the host."""
     xq, tables = fixed.quantised(x)
     of_length = dict.fromkeys(layout.lengths.tolist(), tables)
     if (x.left, x.right) == ("censored", "censored"):
@@ -131,7 +124,7 @@ def quantised(leaves: Leaves, layout: Layout, looked: Looked, x: Sequence, warps
     frame = frame_of(x, 32 * warps, leaves.emissions.device)
     narrow = is_narrow(highest(looked, x))
     batch = fixed_batch(leaves, layout, x, frame, looked.forbidden, narrow, tables.enter)
-    return Quantised(batch, [of_length[n] for n in layout.lengths.tolist()])
+    return batch, [of_length[n] for n in layout.lengths.tolist()]
 
 
 def highest(looked: Looked, x: Sequence) -> float:

@@ -4,6 +4,8 @@ Inside a grid block the carry is a plain integer sum of rounded fractions, so a 
 a time gives. A program owns one grid block of one item; nothing depends on other blocks.
 """
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -58,8 +60,10 @@ def emissions_quantise_kernel(
         start += BLOCK_T
 
 
-def is_narrow(highest: float) -> bool:
-    """Return whether sums of an emission and its slope, in absolute value no larger, fit into 32 bits."""
+def is_narrow(highest: Any) -> Any:
+    """Return whether sums of an emission and its slope, in absolute value no larger, fit into 32 bits: of a float or a
+    tensor.
+    """
     return highest < NARROW
 
 

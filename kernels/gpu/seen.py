@@ -5,8 +5,8 @@ host. The rest is seen when a kind is recorded: which scores are forbidden, whet
 that depends on numbers alone is part of the recording, and so is a look at whether what was seen still holds.
 """
 
-from collections.abc import Hashable
-from typing import Any, NamedTuple
+from collections.abc import Hashable, Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,18 +14,17 @@ from torch import Tensor
 from .. import fixed
 from ..checks import FORBIDDING
 from ..cpu.batch import Options
+from ..devices import each_tensor
 from ..lasting import constant
 from ..potentials import Potentials
 from ..resolve import Layout, Leaves, Sequence, check, reach_of, resolve
 from .inputs import highest, input_bounds, law_and_grammar, look, plan_for
 from .model import Frame, frame_of
 from .plan import Plan
-from .quantise import NARROW, is_narrow
+from .quantise import is_narrow
 
 LIGHT = 1 << 26  # bytes that a plan may hold: a recording holds them as long as it is there
 HOW = Options(None, None, None)
-WHOLE = ("longest", "period", "lengths")
-OPTIONAL = ("tail", "first", "last")
 
 
 def kind_of(operation: str, p: Potentials) -> Hashable:
@@ -38,36 +37,37 @@ def kind_of(operation: str, p: Potentials) -> Hashable:
         known = x.device.type == "cpu" and not x.is_floating_point()
         return x.shape, x.dtype, x.numpy().tobytes() if known else learns and x.requires_grad
 
-    each = tuple(map(of, (*scores_of(p), *integers_of(p))))
-    given = tuple(getattr(p, name) is not None for name in OPTIONAL + WHOLE)
-    return operation, device, stream, p.left, p.right, p.origin, given, len(p.boundaries), each
+    return operation, device, stream, each_tensor(p._replace(boundaries=tuple(p.boundaries)), of)
 
 
 def scores_of(p: Potentials) -> list[Tensor]:
     """Return the tensors with scores, in order."""
-    some = [x for name in OPTIONAL if (x := getattr(p, name)) is not None]
-    return [p.emissions, p.durations, p.transitions, *some, *(b.scores for b in p.boundaries)]
+    return [x for x in tensors_of(p) if x.is_floating_point()]
 
 
-def integers_of(p: Potentials) -> list[Tensor]:
-    """Return the tensors with integers, in order."""
-    some = [x for name in WHOLE if (x := getattr(p, name)) is not None]
-    return some + [b.types for b in p.boundaries]
+def integers_there(p: Potentials) -> list[Tensor]:
+    """Return the tensors with integers that are on the device, in order."""
+    return [x for x in tensors_of(p) if not x.is_floating_point() and x.device.type != "cpu"]
 
 
-def with_scores(p: Potentials, scores: list[Tensor]) -> Potentials:
+def tensors_of(p: Potentials) -> list[Tensor]:
+    """Return all tensors, in order."""
+    found: list[Tensor] = []
+    each_tensor(p, found.append)
+    return found
+
+
+def with_scores(p: Potentials, scores: Iterable[Tensor]) -> Potentials:
     """Return potentials with other scores, in the order of `scores_of`."""
     given = iter(scores)
-    names = ("emissions", "durations", "transitions", *(n for n in OPTIONAL if getattr(p, n) is not None))
-    fields: dict[str, Any] = {name: next(given) for name in names}
-    return p._replace(**fields, boundaries=tuple(b._replace(scores=next(given)) for b in p.boundaries))
+    found: Potentials = each_tensor(p, lambda x: next(given) if x.is_floating_point() else x)
+    return found
 
 
 def on_host(p: Potentials) -> Potentials:
     """Return potentials with copies of their integers on the host: the user's may change."""
-    copy = lambda x: x.to("cpu", copy=True)  # noqa: E731
-    fields: dict[str, Any] = {name: copy(x) for name in WHOLE if (x := getattr(p, name)) is not None}
-    return p._replace(**fields, boundaries=tuple(b._replace(types=copy(b.types)) for b in p.boundaries))
+    found: Potentials = each_tensor(p, lambda x: x if x.is_floating_point() else x.to("cpu", copy=True))
+    return found
 
 
 class Seen(NamedTuple):
@@ -102,7 +102,7 @@ def see(p: Potentials, ways: int, forbidden: tuple[bool, bool]) -> Seen | None:
         frame = frame_of(x, 32 * plan.warps, p.emissions.device)
         either = looked.forbidden[0] or forbidden[0], looked.forbidden[1] or forbidden[1]
         narrow = ways == 1 and is_narrow(highest(looked, x))
-        integers = [t.clone() for t in integers_of(p) if t.device.type != "cpu"]
+        integers = [t.clone() for t in integers_there(p)]
         barred = small_of(p) == -torch.inf
     bare = with_scores(hosted, [t.detach().new_empty(0) for t in scores_of(hosted)])
     return Seen(bare, layout, x, plan._replace(waves=1), frame, either, narrow, reach, barred, integers)
@@ -110,8 +110,8 @@ def see(p: Potentials, ways: int, forbidden: tuple[bool, bool]) -> Seen | None:
 
 def small_of(p: Potentials) -> Tensor:
     """Return all scores but the input, side by side; row 0 of the durations is unused."""
-    some = [x for name in OPTIONAL if (x := getattr(p, name)) is not None]
-    return torch.cat([x.detach().reshape(-1).double() for x in (p.durations[1:], p.transitions, *some)])
+    fields = (p.durations[1:], p.transitions, p.tail, p.first, p.last)
+    return torch.cat([x.detach().reshape(-1).double() for x in fields if x is not None])
 
 
 def holds(seen: Seen, p: Potentials, leaves: Leaves, integers: tuple[Tensor, ...]) -> Tensor:
@@ -132,5 +132,5 @@ def holds(seen: Seen, p: Potentials, leaves: Leaves, integers: tuple[Tensor, ...
         *((mine == x).all() for mine, x in zip(seen.integers, integers, strict=True)),
     ]
     if seen.narrow:
-        told.append(found[0, 1] + largest < NARROW)
+        told.append(is_narrow(found[0, 1] + largest))
     return torch.stack(told).all()

@@ -4,6 +4,7 @@ Where a recording is not for the numbers that come, the operation goes its usual
 """
 
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from .batch import gradients_of
 from .chunks import Chunks
 from .inputs import Given, fixed_batch, log_batch
 from .recorded import FAILURES, KINDS, Kind, Outputs, Recording, copied
-from .seen import HOW, Seen, holds, integers_of, kind_of, scores_of, see, with_scores
+from .seen import HOW, Seen, holds, integers_there, kind_of, scores_of, see, with_scores
 from .smoother import Smoother
 from .tiles import FLOOR
 from .trace import LOST, padded_segments, walk
@@ -85,12 +86,12 @@ class Step:
 
     def inputs(self, p: Potentials) -> tuple[Tensor, ...]:
         """Return all tensors that are others at each step."""
-        return *scores_of(p), *(x for x in integers_of(p) if x.device.type != "cpu")
+        return *scores_of(p), *integers_there(p)
 
     def leaves(self, inputs: tuple[Tensor, ...]) -> tuple[Leaves, Tensor]:
         """Return what recursions read, and whether the recording is for it; what learns is part of a graph."""
         n = len(inputs) - len(self.seen.integers)
-        p = with_scores(self.seen.p, list(inputs[:n]))
+        p = with_scores(self.seen.p, inputs[:n])
         leaves, _ = resolve(p, True, self.seen.reach)
         with torch.no_grad():
             return leaves, holds(self.seen, p, leaves, inputs[n:])
@@ -198,9 +199,13 @@ class Training(Step):
         assert self.back is not None
         with self.lock:
             learnt = copied(self.back((weight.reshape(-1), *(x for x in items if x is not None))))
-        given = iter(learnt)
-        scores = self.recording.inputs[: len(self.recording.inputs) - len(self.seen.integers)]
-        return [next(given) if x.requires_grad else None for x in scores]
+        return by_scores(learnt, self.recording.inputs[: len(self.recording.inputs) - len(self.seen.integers)])
+
+
+def by_scores(learnt: Iterable[Tensor | None], scores: Iterable[Tensor]) -> list[Tensor | None]:
+    """Return the gradients of those scores that learn, with None for the others."""
+    given = iter(learnt)
+    return [next(given) if x.requires_grad else None for x in scores]
 
 
 class Played(torch.autograd.Function):
@@ -222,8 +227,8 @@ class Played(torch.autograd.Function):
         scores = [x.view_as(x) for x in saved]  # each by itself, where one was made of another
         z = log_partition_of(with_scores(ctx.step.seen.p, scores), HOW)
         learners = [x for x in scores if x.requires_grad]
-        given = iter(torch.autograd.grad(z, learners, grads[0], create_graph=True, allow_unused=True))
-        return None, None, *(next(given) if x.requires_grad else None for x in scores)
+        learnt = torch.autograd.grad(z, learners, grads[0], create_graph=True, allow_unused=True)
+        return None, None, *by_scores(learnt, scores)
 
 
 STEPS: dict[str, type[Step]] = {"viterbi": Decoding, "log_partition": Training}
