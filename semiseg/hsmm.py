@@ -8,7 +8,9 @@ duration. Then log Z is the log likelihood, for every stretch.
 import copy
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .durations import Geometric, Law, tabulate
@@ -85,11 +87,13 @@ class Hsmm:
         return moved(scores, emissions.device)._replace(emissions=emissions)
 
     @torch.no_grad()
-    def chain(self) -> tuple[Tensor, Tensor]:
+    def chain(self) -> tuple[NDArray, NDArray]:
         """Return a model with geometric laws as a chain: (C,) probabilities of the first state, (C, C) of the next."""
         assert isinstance(self.law, Geometric)
-        going = self.law.going()
-        return self.occupancy, self.changes * -torch.expm1(going)[:, None] + going.exp().diag()
+        going = self.law.going().numpy()
+        moves = self.changes.numpy() * -np.expm1(going)[:, None]
+        np.fill_diagonal(moves, np.exp(going))
+        return self.occupancy.numpy(), moves
 
     def density(self, x: Tensor) -> Tensor:
         """Return (B, n, C) log densities of (B, context + n, D) values."""
@@ -133,12 +137,11 @@ class Hsmm:
 def no_self(counts: Tensor) -> Tensor:
     """Return (C, C) probabilities of the next state from counts; a state is not followed by itself."""
     C = len(counts)
-    if C == 1:
-        return torch.zeros(1, 1, dtype=counts.dtype)
-    other = ~torch.eye(C, dtype=torch.bool)
-    out = torch.zeros_like(counts)
-    out[other] = shares(counts[other].reshape(C, C - 1), RAREST).flatten()
-    return out
+    out = np.zeros((C, C))
+    if C > 1:
+        other = ~np.eye(C, dtype=bool)
+        out[other] = shares(torch.from_numpy(counts.numpy()[other].reshape(C, C - 1)), RAREST).numpy().ravel()
+    return torch.from_numpy(out)
 
 
 def inner(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -1,18 +1,21 @@
 """Data of hidden semi-Markov models: stretches in groups, read as they are needed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from threading import Lock
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .kernels.cpu.rows import distinct
 from .kernels.cpu.runs import Places, places_of
 from .signals import Source, Strip
 
+R = TypeVar("R")
 KEPT = 1 << 26  # bytes of what is read in every pass
-MULTIPLIER = 0x9E3779B97F4A7C15  # odd, its bits far from any pattern
+READING = Lock()  # of sources: threads read the same files
 
 
 class Stretch(NamedTuple):
@@ -65,11 +68,30 @@ class Reader:
         self.context, self.device = context, torch.device(device)
         # a GPU's sums are of float32 weights anyway
         self.dtype = np.float64 if self.device.type == "cpu" else np.float32
-        self.kept: dict[Group, Rows] = {}
+        self.kept: dict[Any, Any] = {}
         self.room = KEPT
 
     def __call__(self, group: Group) -> tuple[Tensor, Tensor]:
         """Return the values, and (B,) lengths."""
+        return self.once("values", group, self.values)
+
+    def rows(self, group: Group) -> Rows:
+        """Return the values by rows."""
+        return self.once("rows", group, lambda group: by_rows(*self.values(group), self.context))
+
+    def once(self, what: str, group: Group, read: Callable[[Group], R]) -> R:
+        """Return what is read; it is kept while there is room, since many passes ask for it."""
+        with READING:
+            if (what, group) not in self.kept:
+                found = read(group)
+                size = bytes_of(found)
+                if size > self.room:
+                    return found
+                self.kept[what, group], self.room = found, self.room - size
+            return self.kept[what, group]
+
+    def values(self, group: Group) -> tuple[Tensor, Tensor]:
+        """Read the values, and (B,) lengths."""
         lengths = [part.last - part.first for part in group]
         found = None
         for i, part in enumerate(group):
@@ -80,32 +102,21 @@ class Reader:
             found[i, self.context - (part.first - low) :][: len(x)] = x
         return torch.from_numpy(found).to(self.device), torch.tensor(lengths)
 
-    def rows(self, group: Group) -> Rows:
-        """Return the values by rows; they are kept while there is room, since many passes ask for them."""
-        if group not in self.kept:
-            values, lengths = self(group)
-            found = by_rows(values, lengths.tolist(), self.context)
-            size = found.values.nbytes + sum(x.nbytes for x in found.places)
-            if size > self.room:
-                return found
-            self.kept[group], self.room = found, self.room - size
-        return self.kept[group]
+
+def bytes_of(x: Any) -> int:
+    """Return what tensors and arrays in records take."""
+    return sum(map(bytes_of, x)) if isinstance(x, tuple) else x.nbytes
 
 
-def by_rows(values: Tensor, lengths: list[int], context: int) -> Rows:
+def by_rows(values: Tensor, lengths: Tensor, context: int) -> Rows:
     """Return values by rows; where few are equal, or more than a position decides on its score, as they are."""
     n = values.shape[1] - context
-    own = [np.arange(i * n, i * n + length, dtype=np.int32) for i, length in enumerate(lengths)]
-    x = values[:, context:].flatten(0, 1).cpu().double().numpy()
+    own = [np.arange(i * n, i * n + length, dtype=np.int32) for i, length in enumerate(lengths.tolist())]
     at = np.concatenate(own)
-    bits = np.ascontiguousarray(x[at]).view(np.uint64)
-    with np.errstate(over="ignore"):
-        keys = np.zeros(len(bits), np.uint64)
-        for column in bits.T:
-            keys = (keys ^ (column ^ (column >> np.uint64(29)))) * np.uint64(MULTIPLIER)
-            keys ^= keys >> np.uint64(32)
-    _, chosen, place = np.unique(keys, return_index=True, return_inverse=True)
-    if context or 4 * len(chosen) > len(at) or not np.array_equal(bits, bits[chosen][place]):
+    found = None
+    if not context:
+        found = distinct(values.flatten(0, 1).cpu().double().numpy()[at], len(at) // 4)
+    if found is None:
         return Rows(values, places_of(own))
-    parts = np.split(place.astype(np.int32), np.cumsum(lengths)[:-1])
-    return Rows(values.flatten(0, 1)[torch.from_numpy(at[chosen]).long()][None], places_of(parts))
+    parts = np.split(found.place, lengths.cumsum(0)[:-1].numpy())
+    return Rows(values.flatten(0, 1)[torch.from_numpy(at[found.chosen]).long()][None], places_of(parts))

@@ -10,6 +10,7 @@ closed form (free ones: of a bound that touches it, since -log is convex); the o
 which goes down.
 """
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -60,10 +61,12 @@ def improve(law: Law, counts: Tensor, steps: Tensor, cut: Tensor) -> None:
 @torch.no_grad()
 def geometric(law: Geometric, counts: Tensor, steps: Tensor, cut: Tensor) -> None:
     """Set geometric laws to their best: `stay` positions in which a segment goes on, `leave` in which it does not."""
-    leave = counts[1:].sum(0) + cut
-    stay = (counts[1:] * torch.arange(len(counts) - 1, dtype=counts.dtype)[:, None]).sum(0) + steps
-    found = (stay / leave).clamp(min=LEAST).log()
-    law.stay.copy_(torch.where(leave > 0, found, law.stay))
+    lengths, going = counts[1:].numpy(), law.stay.detach().numpy()
+    leave = lengths.sum(0) + cut.numpy()
+    stay = np.arange(len(lengths)) @ lengths + steps.numpy()
+    some = leave > 0
+    found = np.log(np.maximum(stay / np.where(some, leave, 1), LEAST))
+    law.stay.copy_(torch.from_numpy(np.where(some, found, going)))
 
 
 @torch.no_grad()
@@ -144,15 +147,17 @@ def shares(counts: Tensor, least: float) -> Tensor:
 
     What is below its share of the sum gets `least`, and the others the rest; that may put more of them below theirs.
     """
-    few = counts < 0
+    x = counts.numpy()  # small, and what torch adds to each step is more than it takes
+    few = x < 0
     while True:
-        rest = torch.where(few, 0, counts).sum(-1, keepdim=True) / (1 - least * few.sum(-1, keepdim=True))
-        fewer = few | (counts <= least * rest)
-        if torch.equal(few, fewer):
+        rest = np.where(few, 0, x).sum(-1, keepdims=True) / (1 - least * few.sum(-1, keepdims=True))
+        fewer = few | (x <= least * rest)
+        if np.array_equal(few, fewer):
             break
         few = fewer
-    p = torch.where(few, least, counts / rest)
-    return p / p.sum(-1, keepdim=True)  # where nothing was counted, all alike
+    with np.errstate(invalid="ignore"):  # of a row without counts: all are few
+        p = np.where(few, least, x / rest)
+    return torch.from_numpy(p / p.sum(-1, keepdims=True))  # where nothing was counted, all alike
 
 
 def shares_at_price(counts: Tensor, least: float, price: Tensor) -> Tensor:

@@ -30,8 +30,8 @@ FEW = 1 << 18  # values: on busy cores torch's threads wait for each other a tho
 
 
 @torch.no_grad()
-def expected(model: Hsmm, read: Reader, group: Group) -> Statistics:
-    """Return the expected counts of a group: the E step."""
+def expected(model: Hsmm, read: Reader, group: Group, emissions: bool = True) -> Statistics:
+    """Return the expected counts of a group: the E step; without `emissions`, explicit laws leave them out."""
     if isinstance(model.law, Geometric):
         return expected_of_chain(model, read.rows(group))
     x, lengths = read(group)
@@ -41,9 +41,9 @@ def expected(model: Hsmm, read: Reader, group: Group) -> Statistics:
     assert found.durations is not None and found.tail_steps is not None  # noqa: PT018
     first, changes = (v.double().sum(0).cpu() for v in (found.position[:, 0], found.transitions[:, 0]))
     durations, steps = (v.double().sum(0).cpu() for v in (found.durations, found.tail_steps))
-    emissions = {name: v.cpu() for name, v in model.family.statistics(x, found.position).items()}
+    said = model.family.statistics(x, found.position) if emissions else {}
     seen = torch.stack([found.log_partition.sum().cpu(), lengths.sum().double()])
-    return Statistics(first, changes, durations, steps, seen, emissions)
+    return Statistics(first, changes, durations, steps, seen, {name: v.cpu() for name, v in said.items()})
 
 
 def expected_of_chain(model: Hsmm, rows: Rows) -> Statistics:
@@ -67,8 +67,7 @@ def chain_of(model: Hsmm, rows: Rows) -> tuple[NDArray, NDArray, NDArray]:
     """Return a model with geometric laws as a chain, and the (R, C) scores of the rows."""
     with enough_threads(rows):
         scores = model.density(rows.values).cpu().double().flatten(0, 1)
-    occupancy, moves = model.chain()
-    return occupancy.numpy(), moves.numpy(), scores.numpy()
+    return *model.chain(), scores.numpy()
 
 
 def enough_threads(rows: Rows) -> AbstractContextManager[None]:
@@ -81,20 +80,21 @@ def counted(model: Hsmm, rows: Rows, nats: float, first: NDArray, moves: NDArray
 
     Nothing hidden beyond ends is needed for durations and steps with the right sums.
     """
-    begun, stays = torch.from_numpy(first), torch.from_numpy(moves.diagonal().copy())
-    changes = torch.from_numpy(moves) - stays.diag()
+    stays = moves.diagonal().copy()
+    changes = torch.from_numpy(moves - np.diag(stays))
     seen = torch.tensor([nats, float(len(rows.places.rows))], dtype=torch.float64)
     mine = torch.from_numpy(weights.reshape(len(rows.values), -1, len(first))).to(rows.values)
     with enough_threads(rows):
         emissions = {name: v.cpu() for name, v in model.family.statistics(rows.values, mine).items()}
-    return Statistics(begun, changes, left(changes, begun), stays, seen, emissions)
+    begun = torch.from_numpy(first)
+    return Statistics(begun, changes, left(changes, begun), torch.from_numpy(stays), seen, emissions)
 
 
 def left(changes: Tensor, begun: Tensor) -> Tensor:
     """Return (3, C) durations of a chain; what begins under a state, which `geometric` adds, is taken off here."""
-    durations = torch.zeros(3, len(begun), dtype=torch.float64)
-    durations[1] = changes.sum(1) - begun
-    return durations
+    durations = np.zeros((3, len(begun)))
+    durations[1] = changes.numpy().sum(1) - begun.numpy()
+    return torch.from_numpy(durations)
 
 
 def sharpened(model: Hsmm, read: Reader, groups: Sequence[Group]) -> None:
@@ -148,7 +148,7 @@ def passed(
     """
     seen = torch.zeros(2, dtype=torch.float64)
     for g in draw.permutation(len(groups)).tolist():
-        new = expected(model, read, groups[g])
+        new = expected(model, read, groups[g], emissions)
         model.improve(counts.replace(g, new), emissions)
         seen = seen + new.seen
     return float(seen[0] / seen[1])

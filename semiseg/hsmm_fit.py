@@ -13,8 +13,9 @@ run which was killed goes on from its checkpoint with the same bits.
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -26,14 +27,17 @@ from .hsmm import Hsmm
 from .hsmm_checkpoint import Checkpoint, Standing
 from .hsmm_data import Group, Reader, Stretch, grouped, stretches
 from .hsmm_durations import make
-from .hsmm_em import Counts, log_likelihood, passed, sharpened
-from .hsmm_merge import merge
+from .hsmm_em import Counts, expected, log_likelihood, passed, sharpened
+from .hsmm_merge import merged
 from .hsmm_start import WIDTHS, begin
 from .interruption import resumable
+from .kernels.cpu.threads import pool, side_by_side
 from .kernels.devices import start
 from .signals import Source
 from .survey import Survey, look
 
+A = TypeVar("A")
+R = TypeVar("R")
 STRETCH = 1 << 14  # positions, where the data are more than a sample; items of a batch, one a thread
 GROUP = {"cpu": 1 << 16, "cuda": 1 << 22}  # positions of a group: a GPU wants many at once
 SMALL = 1 << 16  # positions: so few are all looked at in every pass
@@ -177,6 +181,8 @@ class Run:
         self.standing, self.file, self.report = standing, file, report
         self.here, self.there = Reader(kind.context), Reader(kind.context, device)
         self.read = self.here if durations == "geometric" else self.there
+        self.stopped = False
+        self.loading: list[Future[Any]] = []
 
     def choose(self) -> None:
         """Have a model of every number of states, and keep the best of them."""
@@ -197,13 +203,13 @@ class Run:
     def settled(self, states: int) -> Hsmm:
         """Return the likeliest of several starts, after passes over the sample."""
         s = self.settings
-        trials = [Trial(self, states, start) for start in range(s.restarts if states > 1 else 1)]
+        trials = self.together(lambda start: Trial(self, states, start), range(s.restarts if states > 1 else 1))
+        if len(s.states) == 1:
+            self.load_kernels(trials[0].model, states)
         for most in (EARLY, s.trial, LATE * s.trial):
-            for trial in trials:
-                trial.go_on(most)
+            self.together(lambda trial: trial.go_on(most), trials)  # noqa: B023 - done before the next
             trials = sorted(trials, key=lambda trial: -trial.nats)[: -(-len(trials) // 2)]
-            for trial in trials:
-                trial.merge()
+            self.together(Trial.merge, trials)
         model = trials[0].model
         self.lasting(model, self.durations)
         counts = Counts()
@@ -212,6 +218,24 @@ class Run:
             passes.append(passed(model, self.read, self.data.sample, self.draw(1, states, len(passes)), counts))
             self.report(Progress(states, "sample", len(passes), s.settle, passes[-1]))
         return model
+
+    def together(self, work: Callable[[A], R], items: Sequence[A]) -> list[R]:
+        """Return what work makes of items, by threads: starts know nothing of each other. What ends one ends all."""
+        try:
+            return side_by_side(work, items)
+        except BaseException:
+            self.stopped = True
+            raise
+
+    def load_kernels(self, model: Hsmm, states: int) -> None:
+        """Have a GPU do a last pass beside the first ones: nobody takes its counts, but others then go on at once."""
+        s = self.settings
+        if self.device.type == "cpu" or self.durations == s.durations:
+            return
+        some = {name: x[:states] for name, x in model.emissions.items()}
+        law = make(s.durations, states, s.longest)
+        model = Hsmm(self.kind, law, model.occupancy[:states], model.changes[:states, :states], some)
+        self.loading.append(pool(1, "start").submit(expected, model, self.there, self.last_groups()[0], False))
 
     def lasting(self, model: Hsmm, durations: str) -> None:
         """Give states laws of another family, of the means that they have."""
@@ -248,13 +272,18 @@ class Run:
     def last(self, model: Hsmm) -> float:
         """Learn the laws asked for, with what states say held; return the log likelihood of a position."""
         self.lasting(model, self.settings.durations)
-        parts = [part for group in self.data.whole for part in group]
-        groups = grouped(parts, GROUP[self.device.type])[::SHARE]
+        groups = self.last_groups()
         counts, nats = Counts(), -math.inf
+        wait(self.loading)
         for i in range(LAST):
             nats = passed(model, self.there, groups, self.draw(4, i), counts, emissions=False)
             self.report(Progress(model.states, "durations", i + 1, LAST, nats))
         return nats
+
+    def last_groups(self) -> list[Group]:
+        """Return what laws are learnt from that come last."""
+        parts = [part for group in self.data.whole for part in group]
+        return grouped(parts, GROUP[self.device.type])[::SHARE]
 
     def draw(self, *what: int) -> np.random.Generator:
         """Return a generator of its own for everything that is drawn."""
@@ -274,14 +303,15 @@ class Trial:
 
     def merge(self) -> None:
         """Lose the states to spare."""
-        if self.model.states > self.states:
-            self.model = merge(self.model, self.run.here, self.run.data.sample, self.draw, self.states)
+        run = self.run
+        while self.model.states > self.states and not run.stopped:
+            self.model = merged(self.model, run.here, run.data.sample, self.draw)
             self.counts = Counts()
 
     def go_on(self, passes: int) -> None:
         """Make passes over the sample until there were so many."""
         run = self.run
-        while self.done < passes:
+        while self.done < passes and not run.stopped:
             self.nats = passed(self.model, run.here, run.data.sample, self.draw, self.counts)
             self.done += 1
             run.report(Progress(self.states, f"start {self.start + 1}", self.done, passes, self.nats))

@@ -6,56 +6,59 @@ for: some of them find what is rare, and those that say the same again are made 
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from .emissions import Values
 from .hsmm import Hsmm, Statistics, no_self
 from .hsmm_data import Group, Reader
 from .hsmm_durations import make
 from .hsmm_em import Counts, left, log_likelihood, passed
+from .kernels.cpu.threads import pool, spread
 
 PASSES = 2  # after two became one
 TRIES = 8  # pairs that look cheapest, of which the likeliest model is taken
 SHARE = 4  # on one group of so many
 
 
-def merge(model: Hsmm, read: Reader, groups: list[Group], draw: np.random.Generator, states: int) -> Hsmm:
-    """Return a model with geometric laws and no more than so many states."""
-    while model.states > states:
-        counts = Counts()
-        for _ in range(PASSES):
-            passed(model, read, groups, draw, counts)
-        total = counts.total
-        assert total is not None
-        some = groups[int(draw.integers(min(SHARE, len(groups)))) :: SHARE]
-        tried = [united(model, total, a, b) for a, b in cheapest(total)]
-        model = max(tried, key=lambda found: log_likelihood(found, read, some))
-    return model
+def merged(model: Hsmm, read: Reader, groups: list[Group], draw: np.random.Generator) -> Hsmm:
+    """Return a model with geometric laws and one state less."""
+    counts = Counts()
+    for _ in range(PASSES):
+        passed(model, read, groups, draw, counts)
+    total = counts.total
+    assert total is not None
+    some = groups[int(draw.integers(min(SHARE, len(groups)))) :: SHARE]
+    tried = [united(model, total, a, b) for a, b in cheapest(total)]
+    nats = list(spread(pool(role="tries"), lambda found: log_likelihood(found, read, some), tried))
+    return tried[int(np.argmax(nats))]
 
 
 def cheapest(total: Statistics) -> list[tuple[int, int]]:
     """Return pairs of states that lose least, by the counts of the model that has both: no more than a hint."""
-    moves, C = total.changes + total.steps.diag(), len(total.first)
-    own = marks_explained(total.emissions)
-    pairs, costs = [], []
-    for a in range(C):
-        for b in range(a):
-            both = crossed(moves, a, b)
-            said = marks_explained({name: x[a] + x[b] for name, x in total.emissions.items()})
-            pairs.append((a, b))
-            costs.append(float(own[a] + own[b] - said - steps_explained(both)))
-    return [pairs[i] for i in np.argsort(costs, kind="stable")[:TRIES]]
+    moves, C = (total.changes + total.steps.diag()).numpy(), len(total.first)
+    one, other = np.tril_indices(C, -1)
+    marks = {name: x.numpy() for name, x in total.emissions.items()}
+    own = marks_explained(marks)
+    said = marks_explained({name: x[one] + x[other] for name, x in marks.items()})
+    steps = [steps_explained(crossed(moves, a, b)) for a, b in zip(one.tolist(), other.tolist(), strict=True)]
+    order = np.argsort(own[one] + own[other] - said - steps, kind="stable")[:TRIES]
+    return [(int(one[i]), int(other[i])) for i in order]
 
 
-def steps_explained(moves: Tensor) -> Tensor:
+def steps_explained(moves: NDArray) -> float:
     """Return the expected log likelihood of steps from state to state, at its best."""
-    return torch.xlogy(moves, moves).sum() - torch.xlogy(moves.sum(1), moves.sum(1)).sum()
+    return (plogp(moves).sum() - plogp(moves.sum(1)).sum()).item()
 
 
-def marks_explained(counts: Values) -> Tensor:
+def marks_explained(counts: dict[str, NDArray]) -> NDArray:
     """Return the expected log likelihood of marks that are there or not, (..., D) of each, at its best."""
     ones, zeros = counts["ones"], counts["zeros"]
-    return (torch.xlogy(ones, ones) + torch.xlogy(zeros, zeros) - torch.xlogy(ones + zeros, ones + zeros)).sum(-1)
+    return (plogp(ones) + plogp(zeros) - plogp(ones + zeros)).sum(-1)
+
+
+def plogp(x: NDArray) -> NDArray:
+    """Return x log x, 0 at 0."""
+    return x * np.log(np.where(x > 0, x, 1))
 
 
 def united(model: Hsmm, total: Statistics, a: int, b: int) -> Hsmm:
@@ -63,7 +66,7 @@ def united(model: Hsmm, total: Statistics, a: int, b: int) -> Hsmm:
     rest = [c for c in range(model.states) if c != b]
     here = rest.index(a)
     first, steps = joined(total.first, a, b), joined(total.steps, a, b)
-    changes = crossed(total.changes, a, b)
+    changes = torch.from_numpy(crossed(total.changes.numpy(), a, b))
     steps[here] += changes[here, here]
     changes[here, here] = 0
     emissions = {name: joined(x, a, b) for name, x in total.emissions.items()}
@@ -75,9 +78,13 @@ def united(model: Hsmm, total: Statistics, a: int, b: int) -> Hsmm:
     return found
 
 
-def crossed(moves: Tensor, a: int, b: int) -> Tensor:
+def crossed(moves: NDArray, a: int, b: int) -> NDArray:
     """Return what is counted from state to state with two of them as one."""
-    return joined(joined(moves, a, b).T, a, b).T
+    both = moves.copy()
+    both[a] += both[b]
+    both[:, a] += both[:, b]
+    rest = np.arange(len(moves)) != b
+    return both[rest][:, rest]
 
 
 def joined(x: Tensor, a: int, b: int) -> Tensor:

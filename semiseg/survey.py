@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import SemisegError
+from .kernels.cpu.rows import columns
 from .signals import Source, Strip, channel_names
 
 PIECE = 1 << 18  # positions read at a time
@@ -68,18 +69,14 @@ def look(sources: Sequence[Source]) -> Survey:
         for x in pieces(strip):
             if np.isinf(x).any():
                 raise SemisegError(f"{source.name}: {strip.name}: values must be finite, or NaN where not known")
-            there = ~np.isnan(x)
-            n = there.sum(0)
-            total = known + n
-            own = np.divide(np.where(there, x, 0).sum(0), n, out=np.zeros(D), where=n > 0)
-            spread = (np.where(there, x - own, 0) ** 2).sum(0)
-            share = np.divide(n, total, out=np.zeros(D), where=total > 0)
-            square += spread + (own - mean) ** 2 * known * share  # as Chan et al. join variances
-            mean += (own - mean) * share
+            new = columns(x)
+            total = known + new.known
+            share = np.divide(new.known, total, out=np.zeros(D), where=total > 0)
+            square += new.spread + (new.mean - mean) ** 2 * known * share  # as Chan et al. join variances
+            mean += (new.mean - mean) * share
             known = total
-            least = np.minimum(least, np.where(there, x, np.inf).min(0, initial=np.inf))
-            most = np.maximum(most, np.where(there, x, -np.inf).max(0, initial=-np.inf))
-            whole &= (~there | (x == np.rint(x))).all(0)
+            least, most = np.minimum(least, new.least), np.maximum(most, new.most)
+            whole &= new.whole
     name = ", ".join(source.name for source in sources)
     for channel, n, low, high in zip(channels, known, least, most, strict=True):
         if n == 0:

@@ -3,10 +3,12 @@
 import pytest
 import torch
 from larger import larger
+from planted_states import drawn, source
 from tolerances import GPU
 
 from semiseg import Constraints, SemiCRF, kernels
 from semiseg.crf import Decoding, Posteriors
+from semiseg.hsmm_fit import Settings, fit
 from semiseg.kernels import devices
 from semiseg.kernels.devices import moved, say_once
 from semiseg.kernels.errors import OutOfMemoryError
@@ -93,3 +95,15 @@ def test_a_device_without_enough_memory_is_one_line():
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["bernoulli", "gaussian"])
+def test_a_fit_is_that_of_the_cpu(name: str):
+    """For marks explicit laws come last, on kernels that were loaded beside the first passes."""
+    x, _ = drawn(name, 3000)
+    settings = Settings((3,), restarts=2, trial=4, settle=4, passes=4)
+    one, other = (fit([source(x)], name, settings, device=device) for device in ("cpu", "cuda"))
+    assert other.nats == pytest.approx(one.nats, abs=1e-5)
+    for key, want in one.model.emissions.items():
+        torch.testing.assert_close(other.model.emissions[key], want, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(other.model.mean_durations(), one.model.mean_durations(), atol=1e-2, rtol=1e-2)

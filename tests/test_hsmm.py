@@ -15,7 +15,7 @@ from semiseg.hsmm_data import Reader, grouped, stretches
 from semiseg.hsmm_durations import LEAST, improve, likelihood, make, means, shares, shares_at_price
 from semiseg.hsmm_em import Counts, expected, log_likelihood, passed
 from semiseg.hsmm_fit import Settings, fit
-from semiseg.hsmm_merge import cheapest, merge, united
+from semiseg.hsmm_merge import cheapest, merged, united
 from semiseg.kernels import log_partition, marginals, viterbi
 from semiseg.kernels.cpu.chain import chain_counts, chain_log_partition
 from semiseg.kernels.cpu.runs import places_of
@@ -160,8 +160,10 @@ def test_twins_become_one() -> None:
 def test_states_to_spare_are_lost() -> None:
     x, true = drawn("bernoulli", 1500, seed=3)
     model, read, groups = start("bernoulli", x, "geometric", states=6)
-    found = merge(model, read, groups, np.random.default_rng(0), 3)
-    assert found.states == 3
+    found, draw = model, np.random.default_rng(0)
+    for states in (5, 4, 3):
+        found = merged(found, read, groups, draw)
+        assert found.states == states
     segments = viterbi(found.potentials(found.density(torch.from_numpy(x)[None])[0])).segments
     states = torch.repeat_interleave(segments.label, segments.end - segments.start).numpy()
     assert agreement(states, true) > 0.9

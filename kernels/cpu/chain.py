@@ -39,8 +39,8 @@ def chain_counts(first: NDArray, moves: NDArray, scores: NDArray, places: Places
     low = np.minimum.reduceat(places.rows, begins)
     edges = np.cumsum([0, *(np.maximum.reduceat(places.rows, begins) + 1 - low)])
     rows = np.zeros((edges[-1], C))  # of each part those between its lowest and its highest
-    back = np.ascontiguousarray(moves.T), powers.back
-    parts.through((first, moves, weights, top), powers, places, (*back, low, edges, rows, steps, begun, across))
+    own = low, edges, rows, steps, begun, across
+    parts.through((first, columns(moves), weights, top), powers, places, (moves, powers.steps, *own))
     total = np.zeros(scores.shape)
     for i in range(n):
         mine = rows[edges[i] : edges[i + 1]]
@@ -53,7 +53,8 @@ def chain_log_partition(first: NDArray, moves: NDArray, scores: NDArray, places:
     """Return that of all sequences together, which takes half as long: arguments are those of `chain_counts`."""
     top, weights = weighed(scores)
     parts = parts_of(places)
-    parts.through((first, moves, weights, top), powers_of(moves, weights, top, places.runs), places, None)
+    powers = powers_of(moves, weights, top, places.runs)
+    parts.through((first, columns(moves), weights, top), powers, places, None)
     return sum(parts.z.tolist())
 
 
@@ -63,13 +64,18 @@ def weighed(scores: NDArray) -> tuple[NDArray, NDArray]:
     return top, np.exp(scores - top[:, None])
 
 
+def columns(matrices: NDArray) -> NDArray:
+    """Return the columns of matrices as rows."""
+    return np.ascontiguousarray(matrices.swapaxes(-1, -2))
+
+
 class Powers(NamedTuple):
     """Matrices of blocks: powers of a row's own, which is moves times weights, each divided by its largest element."""
 
     blocks: NDArray  # (R, levels) of the block of 2 ** level positions of a row; 0: there is none
     rows: list[NDArray]  # that have blocks of level 1, 2, ...
     steps: NDArray  # (1 + P, C, C); the first is none
-    back: NDArray  # the same, transposed
+    columns: NDArray  # (1 + P, C, C) of the same
     logs: NDArray  # (1 + P,) of what they, and the weights in them, were divided by in all
     largest: NDArray  # (1 + P,) elements of the squares of their halves
 
@@ -122,8 +128,7 @@ def powers_of(moves: NDArray, weights: NDArray, top: NDArray, runs: NDArray) -> 
         index[of, level] = np.arange(have, have + len(of))
         have += len(of)
     table = np.concatenate(steps)
-    back = np.ascontiguousarray(table.transpose(0, 2, 1))
-    return Powers(index, rows, table, back, np.concatenate(logs), np.concatenate(largest))
+    return Powers(index, rows, table, columns(table), np.concatenate(logs), np.concatenate(largest))
 
 
 class Parts(NamedTuple):
@@ -141,10 +146,10 @@ class Parts(NamedTuple):
             a, b = n * i // m, n * (i + 1) // m
             mine = learnt
             if learnt is not None:
-                back, turned, low, edges, rows, *sums = learnt
-                mine = back, turned, low[a:b], edges[a : b + 1], rows, *(x[a:b] for x in sums)
+                moves, steps, low, edges, rows, *sums = learnt
+                mine = moves, steps, low[a:b], edges[a : b + 1], rows, *(x[a:b] for x in sums)
             _parts(
-                *chain, powers.steps, powers.logs, powers.blocks, places.rows, places.ends, self.cuts[a : b + 1],
+                *chain, powers.columns, powers.logs, powers.blocks, places.rows, places.ends, self.cuts[a : b + 1],
                 self.z[a:b], mine,
             )  # fmt: skip
 
@@ -160,22 +165,22 @@ def parts_of(places: Places) -> Parts:
 
 
 @compiled
-def _parts(first, moves, weights, top, powers, logs, index, place, ends, cuts, z, learnt):
+def _parts(first, columns, weights, top, powers, logs, index, place, ends, cuts, z, learnt):
     """Fill log Z of parts of the sequences; `learnt`: what the posteriors are of each part, in these arrays."""
     for i in range(len(z)):
         mine = ends[cuts[i] : cuts[i + 1] + 1]
         here, edge = place[mine[0] : mine[-1]], mine - mine[0]
         if learnt is None:
-            z[i] = _through(first, moves, weights, top, powers, logs, index, here, edge, None)
+            z[i] = _through(first, columns, weights, top, powers, logs, index, here, edge, None)
         else:
-            back, turned, low, edges, rows, steps, begun, across = learnt
+            moves, matrices, low, edges, rows, steps, begun, across = learnt
             own = rows[edges[i] : edges[i + 1]]
-            backwards = back, turned, low[i], steps[i], begun[i], own, across[i]
-            z[i] = _through(first, moves, weights, top, powers, logs, index, here, edge, backwards)
+            backwards = moves, matrices, low[i], steps[i], begun[i], own, across[i]
+            z[i] = _through(first, columns, weights, top, powers, logs, index, here, edge, backwards)
 
 
 @compiled
-def _through(first, moves, weights, top, powers, logs, index, place, ends, backwards):
+def _through(first, columns, weights, top, powers, logs, index, place, ends, backwards):
     """Return log Z of all sequences together; `backwards`: add up what the posteriors are, in these arrays."""
     C = len(first)
     longest = np.max(ends[1:] - ends[:-1])
@@ -183,14 +188,14 @@ def _through(first, moves, weights, top, powers, logs, index, place, ends, backw
     z = 0.0
     for i in range(len(ends) - 1):
         n = blocks_of(place[ends[i] : ends[i + 1]], index, blocks)
-        z += _forward(first, moves, weights, top, powers, logs, blocks[:n], alpha, scales)
+        z += _forward(first, columns, weights, top, powers, logs, blocks[:n], alpha, scales)
         if backwards is not None:
             _backward(weights, blocks[:n], alpha, scales, *backwards)
     return z
 
 
 @compiled(fast=True)
-def _forward(first, moves, weights, top, powers, logs, blocks, alpha, scales):
+def _forward(first, columns, weights, top, powers, logs, blocks, alpha, scales):
     """Return log Z; fill (n, C) `alpha`, which sums to 1 at every block, and `scales`, whose product is Z over logs."""
     n, C = len(blocks), len(first)
     here, z = np.empty(C), 0.0
@@ -199,12 +204,7 @@ def _forward(first, moves, weights, top, powers, logs, blocks, alpha, scales):
         if t == 0:
             here[:] = first
         else:
-            matrix = powers[power] if power else moves
-            here[:] = 0
-            for source in range(C):
-                x = alpha[t - 1, source]
-                for c in range(C):
-                    here[c] += x * matrix[source, c]
+            _times(powers[power] if power else columns, alpha[t - 1], here)
         total = 0.0
         for c in range(C):
             if power == 0:
@@ -219,7 +219,17 @@ def _forward(first, moves, weights, top, powers, logs, blocks, alpha, scales):
 
 
 @compiled(fast=True)
-def _backward(weights, blocks, alpha, scales, back, turned, low, steps, begun, rows, across):
+def _times(turned, x, out):
+    """Have `out` hold x times a matrix, given by its columns: sums stay in registers."""
+    for j in range(len(x)):
+        total = 0.0
+        for i in range(len(x)):
+            total += turned[j, i] * x[i]
+        out[j] = total
+
+
+@compiled(fast=True)
+def _backward(weights, blocks, alpha, scales, moves, matrices, low, steps, begun, rows, across):
     """Add up what the posteriors are; `steps` and `across` get expected steps over what the matrices of both say."""
     n, C = len(blocks), len(begun)
     beta, target = np.ones(C), np.empty(C)
@@ -235,16 +245,12 @@ def _backward(weights, blocks, alpha, scales, back, turned, low, steps, begun, r
             target[c] = beta[c] * share
             if power == 0:
                 target[c] *= weights[row, c]
-            beta[c] = 0
-        into, matrix = (across[power], turned[power]) if power else (steps, back)
+        into, matrix = (across[power], matrices[power]) if power else (steps, moves)
         for source in range(C):
             x = alpha[t - 1, source]
             for c in range(C):
                 into[source, c] += x * target[c]
-        for c in range(C):
-            x = target[c]
-            for source in range(C):
-                beta[source] += x * matrix[c, source]
+        _times(matrix, target, beta)
     for c in range(C):
         begun[c] += alpha[0, c] * beta[c]
 

@@ -1,5 +1,6 @@
 """One pool of threads per size, made on first use; the compiled functions release the interpreter lock."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ import torch
 
 A = TypeVar("A")
 R = TypeVar("R")
+_here = threading.local()
 
 
 @cache
@@ -23,9 +25,24 @@ def pool(threads: int | None = None, role: str = "chunks") -> ThreadPoolExecutor
 
 def spread(pool: ThreadPoolExecutor | None, work: Callable[[A], R], items: Sequence[A]) -> Iterable[R]:
     """Return what work makes of items, in order: by threads, where there are several of both and it is worth asking."""
-    if pool is None or pool._max_workers == 1 or len(items) < 2:
+    if pool is None or pool._max_workers == 1 or len(items) < 2 or getattr(_here, "alone", False):
         return map(work, items)
     return pool.map(work, items)
+
+
+def side_by_side(work: Callable[[A], R], items: Sequence[A]) -> list[R]:
+    """Return what work makes of items, by threads, which ask no others unless there are several for each item."""
+    threads = pool(role="side by side")
+    alone = threads._max_workers < 2 * len(items)
+
+    def one(item: A) -> R:
+        _here.alone = alone
+        try:
+            return work(item)
+        finally:
+            _here.alone = False
+
+    return list(spread(threads, one, items))
 
 
 @contextmanager
