@@ -68,6 +68,11 @@ class Reader:
         self.context, self.device = context, torch.device(device)
         # a GPU's sums are of float32 weights anyway
         self.dtype = np.float64 if self.device.type == "cpu" else np.float32
+        self.lock = Lock()  # of what is kept: threads ask for the same groups
+        self.forget()
+
+    def forget(self) -> None:
+        """Keep nothing of what was read."""
         self.kept: dict[Any, Any] = {}
         self.room = KEPT
 
@@ -81,7 +86,7 @@ class Reader:
 
     def once(self, what: str, group: Group, read: Callable[[Group], R]) -> R:
         """Return what is read; it is kept while there is room, since many passes ask for it."""
-        with READING:
+        with self.lock:
             if (what, group) not in self.kept:
                 found = read(group)
                 size = bytes_of(found)
@@ -91,12 +96,13 @@ class Reader:
             return self.kept[what, group]
 
     def values(self, group: Group) -> tuple[Tensor, Tensor]:
-        """Read the values, and (B,) lengths."""
+        """Return the values, and (B,) lengths, and keep nothing."""
         lengths = [part.last - part.first for part in group]
         found = None
         for i, part in enumerate(group):
             low = max(0, part.first - self.context)
-            x = part.strip.read(low, part.last)
+            with READING:
+                x = part.strip.read(low, part.last)
             if found is None:
                 found = np.full((len(group), self.context + max(lengths), x.shape[1]), np.nan, self.dtype)
             found[i, self.context - (part.first - low) :][: len(x)] = x

@@ -65,7 +65,8 @@ def geometric(law: Geometric, counts: Tensor, steps: Tensor, cut: Tensor) -> Non
     leave = lengths.sum(0) + cut.numpy()
     stay = np.arange(len(lengths)) @ lengths + steps.numpy()
     some = leave > 0
-    found = np.log(np.maximum(stay / np.where(some, leave, 1), LEAST))
+    with np.errstate(over="ignore"):  # of a law that is all but never left
+        found = np.log(np.maximum(stay / np.where(some, leave, 1), LEAST))
     law.stay.copy_(torch.from_numpy(np.where(some, found, going)))
 
 
@@ -155,7 +156,7 @@ def shares(counts: Tensor, least: float) -> Tensor:
         if np.array_equal(few, fewer):
             break
         few = fewer
-    with np.errstate(invalid="ignore"):  # of a row without counts: all are few
+    with np.errstate(divide="ignore", invalid="ignore"):  # of a row without counts: all are few
         p = np.where(few, least, x / rest)
     return torch.from_numpy(p / p.sum(-1, keepdims=True))  # where nothing was counted, all alike
 

@@ -31,9 +31,9 @@ FEW = 1 << 18  # values: on busy cores torch's threads wait for each other a tho
 
 @torch.no_grad()
 def expected(model: Hsmm, read: Reader, group: Group, emissions: bool = True) -> Statistics:
-    """Return the expected counts of a group: the E step; without `emissions`, explicit laws leave them out."""
+    """Return the expected counts of a group: the E step; without `emissions`, those are left out."""
     if isinstance(model.law, Geometric):
-        return expected_of_chain(model, read.rows(group))
+        return expected_of_chain(model, read.rows(group), emissions)
     x, lengths = read(group)
     scores = model.potentials(model.density(x))._replace(lengths=lengths)
     found = marginals(scores, want=("position", "transitions", "durations"))
@@ -46,10 +46,10 @@ def expected(model: Hsmm, read: Reader, group: Group, emissions: bool = True) ->
     return Statistics(first, changes, durations, steps, seen, {name: v.cpu() for name, v in said.items()})
 
 
-def expected_of_chain(model: Hsmm, rows: Rows) -> Statistics:
+def expected_of_chain(model: Hsmm, rows: Rows, emissions: bool) -> Statistics:
     """Return the expected counts under geometric laws."""
     found = chain_counts(*chain_of(model, rows), rows.places)
-    return counted(model, rows, found.log_partition, found.first, found.moves, found.rows)
+    return counted(model, rows, found.log_partition, found.first, found.moves, found.rows, emissions)
 
 
 def on_best_path(model: Hsmm, rows: Rows) -> Statistics:
@@ -75,7 +75,9 @@ def enough_threads(rows: Rows) -> AbstractContextManager[None]:
     return torch_threads(1 if rows.values.numel() < FEW else None)
 
 
-def counted(model: Hsmm, rows: Rows, nats: float, first: NDArray, moves: NDArray, weights: NDArray) -> Statistics:
+def counted(
+    model: Hsmm, rows: Rows, nats: float, first: NDArray, moves: NDArray, weights: NDArray, emissions: bool = True
+) -> Statistics:
     """Return the counts of a chain that stays or moves at every position, as geometric laws want them.
 
     Nothing hidden beyond ends is needed for durations and steps with the right sums.
@@ -85,9 +87,9 @@ def counted(model: Hsmm, rows: Rows, nats: float, first: NDArray, moves: NDArray
     seen = torch.tensor([nats, float(len(rows.places.rows))], dtype=torch.float64)
     mine = torch.from_numpy(weights.reshape(len(rows.values), -1, len(first))).to(rows.values)
     with enough_threads(rows):
-        emissions = {name: v.cpu() for name, v in model.family.statistics(rows.values, mine).items()}
+        said = model.family.statistics(rows.values, mine) if emissions else {}
     begun = torch.from_numpy(first)
-    return Statistics(begun, changes, left(changes, begun), torch.from_numpy(stays), seen, emissions)
+    return Statistics(begun, changes, left(changes, begun), torch.from_numpy(stays), seen, said)
 
 
 def left(changes: Tensor, begun: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """A hidden semi-Markov model fitted to signals without labels: starts, passes, and how many states.
 
-Several starts make a few passes over a sample of the data, the worse half fewer, with geometric durations: what states
-say tells them apart, and how long they last is better learnt once they are. Those for marks begin with states to spare,
+Several starts make a few passes over a sample of the data, side by side, the worse half fewer, with geometric durations:
+what states say tells them apart, and how long they last is better learnt once they are. Those for marks begin with states to spare,
 of which pairs become one until there are as many as asked for (`hsmm_merge`). The likeliest goes on there with the laws
 asked for, and then over all of the data until a pass gains little. Models with geometric durations are chains, through
 which a CPU is before the data are on a GPU: only those with other laws go there. Where best paths are to be cheap
@@ -12,8 +12,9 @@ run which was killed goes on from its checkpoint with the same bits.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -221,14 +222,28 @@ class Run:
 
     def together(self, work: Callable[[A], R], items: Sequence[A]) -> list[R]:
         """Return what work makes of items, by threads: starts know nothing of each other. What ends one ends all."""
+
+        def one(item: A) -> R:
+            with self.stopping():
+                return work(item)
+
+        with self.stopping():
+            return side_by_side(one, items)
+
+    @contextmanager
+    def stopping(self) -> Iterator[None]:
+        """Have other threads stop where this one does."""
         try:
-            return side_by_side(work, items)
+            yield
         except BaseException:
             self.stopped = True
             raise
 
     def load_kernels(self, model: Hsmm, states: int) -> None:
-        """Have a GPU do a last pass beside the first ones: nobody takes its counts, but others then go on at once."""
+        """Have a GPU do a last pass beside the first ones: nobody takes its counts, but others then go on at once.
+
+        What fails here fails again there.
+        """
         s = self.settings
         if self.device.type == "cpu" or self.durations == s.durations:
             return
@@ -254,6 +269,9 @@ class Run:
     def finish(self) -> tuple[Hsmm, float]:
         """Return the best model after passes over all data, and its log likelihood of a position."""
         s, now = self.settings, self.standing
+        if self.data.sample is not self.data.whole:
+            for reader in {self.here, self.read}:
+                reader.forget()
         law = make(self.durations, now.states, s.longest)
         model = Hsmm(self.kind, law, now.model["occupancy"], now.model["changes"], {})
         model.load(now.model)
@@ -272,6 +290,7 @@ class Run:
     def last(self, model: Hsmm) -> float:
         """Learn the laws asked for, with what states say held; return the log likelihood of a position."""
         self.lasting(model, self.settings.durations)
+        self.here.forget()
         groups = self.last_groups()
         counts, nats = Counts(), -math.inf
         wait(self.loading)

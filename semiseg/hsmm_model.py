@@ -53,7 +53,7 @@ class StatesModel:
 
     def blocks(self, strip: Strip) -> Iterator[Block]:
         for first in range(0, strip.length, BLOCK):
-            x, _ = self.read((Stretch(strip, first, min(strip.length, first + BLOCK)),))
+            x, _ = self.read.values((Stretch(strip, first, min(strip.length, first + BLOCK)),))
             self.check(strip, x[0])
             with torch.no_grad():
                 yield Block(self.hsmm.density(x)[0], ())

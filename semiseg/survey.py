@@ -50,7 +50,7 @@ def survey_of(values: dict[str, Any]) -> Survey:
 def pieces(strip: Strip) -> Iterator[NDArray]:
     """Yield (n, D) float64 values of a strip."""
     for first in range(0, strip.length, PIECE):
-        yield np.asarray(strip.read(first, min(strip.length, first + PIECE)), np.float64)
+        yield np.ascontiguousarray(strip.read(first, min(strip.length, first + PIECE)), np.float64)
 
 
 def look(sources: Sequence[Source]) -> Survey:

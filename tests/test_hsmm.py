@@ -14,7 +14,7 @@ from semiseg.hsmm import Hsmm, no_self
 from semiseg.hsmm_data import Reader, grouped, stretches
 from semiseg.hsmm_durations import LEAST, improve, likelihood, make, means, shares, shares_at_price
 from semiseg.hsmm_em import Counts, expected, log_likelihood, passed
-from semiseg.hsmm_fit import Settings, fit
+from semiseg.hsmm_fit import Progress, Settings, fit
 from semiseg.hsmm_merge import cheapest, merged, united
 from semiseg.kernels import log_partition, marginals, viterbi
 from semiseg.kernels.cpu.chain import chain_counts, chain_log_partition
@@ -191,6 +191,8 @@ def test_the_best_law_is_no_worse_than_those_around_it(law: str) -> None:
 def test_shares_are_the_best_within_their_bounds() -> None:
     counts = torch.tensor([[5.0, 3.0, 0.0, 2.0]], dtype=torch.float64)
     assert torch.allclose(shares(counts[:, [0, 1, 3]], 1e-3), counts[:, [0, 1, 3]] / 10)
+    nothing = torch.tensor([[-1e-17, 0.0, 0.0]], dtype=torch.float64)  # what taking counts off again may leave
+    assert torch.equal(shares(nothing, 1e-3), torch.full((1, 3), 1 / 3, dtype=torch.float64))
     price = torch.tensor([[1.0, 0.5, 2.0, 0.1]], dtype=torch.float64)
     found = shares_at_price(counts, LEAST, price)
     assert float(found.sum()) == pytest.approx(1)
@@ -228,6 +230,34 @@ def test_planted_states_are_found(name: str) -> None:
     segments = viterbi(scores).segments
     states = torch.repeat_interleave(segments.label, segments.end - segments.start).numpy()
     assert agreement(states, true) > 0.9
+
+
+def test_what_ends_one_start_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others are not waited for, and do not go on to their end."""
+    monkeypatch.setattr("semiseg.hsmm_fit.EARLY", 1000)
+    x, _ = drawn("bernoulli", 3000)
+    seen = {}
+
+    def report(progress: Progress) -> None:
+        seen[progress.stage] = progress.done
+        if progress.stage == "start 2" and progress.done == 2:
+            raise BrokenPipeError
+
+    with torch_threads(2), pytest.raises(BrokenPipeError):
+        fit([source(x)], "bernoulli", SETTINGS, report=report)
+    assert seen["start 2"] == 2
+    assert seen["start 1"] < 900
+
+
+@pytest.mark.parametrize("kind", ["bernoulli", "gaussian"])
+def test_a_fit_has_the_same_bits_on_any_threads(kind: str) -> None:
+    """Sums have one order, whoever adds them up."""
+    x, _ = drawn(kind, 3000)
+    found = []
+    for threads in (1, 2):
+        with torch_threads(threads):
+            found.append(fit([source(x)], kind, SETTINGS).model.state())
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
 def test_parameters_are_recovered() -> None:

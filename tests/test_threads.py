@@ -12,12 +12,12 @@ from semiseg.kernels.cpu.threads import pool, side_by_side, spread
 def several(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have four threads, on machines of fewer cores too."""
     monkeypatch.setattr(threads.torch, "get_num_threads", lambda: 4)
-    monkeypatch.setattr(threads, "pool", pool.__wrapped__)
+    monkeypatch.setattr(threads, "_pool", threads._pool.__wrapped__)
 
 
 def workers(_: int) -> set[str]:
     """Return the threads that a work within a work is done by."""
-    inner = threads.pool(role="inner")
+    inner = pool(role="inner")
     return set(spread(inner, lambda _: threading.current_thread().name, range(8)))
 
 

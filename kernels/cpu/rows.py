@@ -21,7 +21,7 @@ class Distinct(NamedTuple):
 def distinct(values: NDArray, most: int) -> Distinct | None:
     """Return the rows of (n, D) float64 that differ in any bit; None where there are more than `most`.
 
-    They come in an order that depends on what they hold, and not on where they are.
+    Their order is that of hashes of what they hold, not of where they are.
     """
     bits = np.ascontiguousarray(values).view(np.uint64)
     chosen, keys, place = np.empty(most, np.int64), np.empty(most, np.uint64), np.empty(len(bits), np.int32)

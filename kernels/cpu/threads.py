@@ -14,13 +14,17 @@ R = TypeVar("R")
 _here = threading.local()
 
 
-@cache
 def pool(threads: int | None = None, role: str = "chunks") -> ThreadPoolExecutor:
-    """Return the shared pool of that many threads (None: as many as torch uses).
+    """Return the shared pool of that many threads (None: as many as torch uses here).
 
     Items of a batch wait for their chunks, so each role has threads of its own.
     """
-    return ThreadPoolExecutor(threads or torch.get_num_threads(), thread_name_prefix=f"semiseg-{role}")
+    return _pool(threads or torch.get_num_threads(), role)
+
+
+@cache
+def _pool(threads: int, role: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix=f"semiseg-{role}")
 
 
 def spread(pool: ThreadPoolExecutor | None, work: Callable[[A], R], items: Sequence[A]) -> Iterable[R]:
@@ -38,7 +42,8 @@ def side_by_side(work: Callable[[A], R], items: Sequence[A]) -> list[R]:
     def one(item: A) -> R:
         _here.alone = alone
         try:
-            return work(item)
+            with torch_threads(1 if alone else None):
+                return work(item)
         finally:
             _here.alone = False
 
