@@ -1,14 +1,14 @@
 """A hidden semi-Markov model fitted to signals without labels: starts, passes, and how many states.
 
-Several starts make a few passes over a sample of the data, side by side, the worse half fewer, with geometric durations:
-what states say tells them apart, and how long they last is better learnt once they are. Those for marks begin with states to spare,
-of which pairs become one until there are as many as asked for (`hsmm_merge`). The likeliest goes on there with the laws
-asked for, and then over all of the data until a pass gains little. Models with geometric durations are chains, through
-which a CPU is before the data are on a GPU: only those with other laws go there. Where best paths are to be cheap
-(`sharpen`), explicit laws come last: while states learn what they say, such laws draw them to stretches so short that a
-path through them costs more than it explains. How many states there are is decided on the sample, by BIC or by the
-likelihood of stretches that were set aside. Whatever is random is drawn by seed, number of states and pass, so that a
-run which was killed goes on from its checkpoint with the same bits.
+Several starts make a few passes over a sample of the data, side by side, the worse half fewer, with geometric
+durations: what states say tells them apart, and how long they last is better learnt once they are. Those for marks
+begin with states to spare, of which pairs become one until there are as many as asked for (`hsmm_merge`). The likeliest
+goes on there with the laws asked for, and then over all of the data until a pass gains little. Models with geometric
+durations are chains, through which a CPU is before the data are on a GPU: only those with other laws go there. Where
+best paths are to be cheap (`sharpen`), explicit laws come last: while states learn what they say, such laws draw them
+to stretches so short that a path through them costs more than it explains. How many states there are is decided on the
+sample, by BIC or by the likelihood of stretches that were set aside. Whatever is random is drawn by seed, number of
+states and pass, so that a run which was killed goes on from its checkpoint with the same bits.
 """
 
 import math
