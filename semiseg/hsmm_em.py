@@ -88,8 +88,8 @@ def counted(
     mine = torch.from_numpy(weights.reshape(len(rows.values), -1, len(first))).to(rows.values)
     with enough_threads(rows):
         said = model.family.statistics(rows.values, mine) if emissions else {}
-    begun = torch.from_numpy(first)
-    return Statistics(begun, changes, left(changes, begun), torch.from_numpy(stays), seen, said)
+    begun, emitted = torch.from_numpy(first), {name: v.cpu() for name, v in said.items()}
+    return Statistics(begun, changes, left(changes, begun), torch.from_numpy(stays), seen, emitted)
 
 
 def left(changes: Tensor, begun: Tensor) -> Tensor:

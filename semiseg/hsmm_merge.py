@@ -4,8 +4,9 @@ EM cannot move a state from where there are too many to where there are too few.
 for: some of them find what is rare, and those that say the same again are made one.
 """
 
+from typing import TypeVar
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from .hsmm_durations import make
 from .hsmm_em import Counts, left, log_likelihood, passed
 from .kernels.cpu.threads import pool, spread
 
+Counted = TypeVar("Counted", Tensor, NDArray)
 PASSES = 2  # after two became one
 TRIES = 8  # pairs that look cheapest, of which the likeliest model is taken
 SHARE = 4  # on one group of so many
@@ -66,7 +68,7 @@ def united(model: Hsmm, total: Statistics, a: int, b: int) -> Hsmm:
     rest = [c for c in range(model.states) if c != b]
     here = rest.index(a)
     first, steps = joined(total.first, a, b), joined(total.steps, a, b)
-    changes = torch.from_numpy(crossed(total.changes.numpy(), a, b))
+    changes = crossed(total.changes, a, b)
     steps[here] += changes[here, here]
     changes[here, here] = 0
     emissions = {name: joined(x, a, b) for name, x in total.emissions.items()}
@@ -78,17 +80,14 @@ def united(model: Hsmm, total: Statistics, a: int, b: int) -> Hsmm:
     return found
 
 
-def crossed(moves: NDArray, a: int, b: int) -> NDArray:
+def crossed(moves: Counted, a: int, b: int) -> Counted:
     """Return what is counted from state to state with two of them as one."""
-    both = moves.copy()
-    both[a] += both[b]
-    both[:, a] += both[:, b]
-    rest = np.arange(len(moves)) != b
-    return both[rest][:, rest]
+    return joined(joined(moves, a, b).T, a, b).T
 
 
-def joined(x: Tensor, a: int, b: int) -> Tensor:
-    """Return a tensor with what two states have added up in the place of the first, and without the second."""
-    both = x.clone()
-    both[a] += both[b]
-    return torch.cat([both[:b], both[b + 1 :]])
+def joined(x: Counted, a: int, b: int) -> Counted:
+    """Return what is counted a state with that of two added up in the place of the first, and without the second."""
+    rest = [c for c in range(len(x)) if c != b]
+    both = x[rest]
+    both[rest.index(a)] += x[b]
+    return both

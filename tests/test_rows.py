@@ -39,8 +39,7 @@ def test_too_many_kinds_of_rows_are_none(most: int) -> None:
     assert distinct(values, 500) is not None
 
 
-def test_a_full_table_of_hashes_finds_all() -> None:
-    """Rows whose keys meet are told apart by what they hold."""
+def test_rows_that_share_a_place_of_the_table_are_told_apart() -> None:
     values = (np.arange(4096)[:, None] >> np.arange(9) & 1).astype(np.float64)
     found = distinct(values, 512)
     assert found is not None

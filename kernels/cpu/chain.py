@@ -40,7 +40,7 @@ def chain_counts(first: NDArray, moves: NDArray, scores: NDArray, places: Places
     edges = np.cumsum([0, *(np.maximum.reduceat(places.rows, begins) + 1 - low)])
     rows = np.zeros((edges[-1], C))  # of each part those between its lowest and its highest
     own = low, edges, rows, steps, begun, across
-    parts.through((first, columns(moves), weights, top), powers, places, (moves, powers.steps, *own))
+    parts.through((first, turned(moves), weights, top), powers, places, (moves, powers.steps, *own))
     total = np.zeros(scores.shape)
     for i in range(n):
         mine = rows[edges[i] : edges[i + 1]]
@@ -54,7 +54,7 @@ def chain_log_partition(first: NDArray, moves: NDArray, scores: NDArray, places:
     top, weights = weighed(scores)
     parts = parts_of(places)
     powers = powers_of(moves, weights, top, places.runs)
-    parts.through((first, columns(moves), weights, top), powers, places, None)
+    parts.through((first, turned(moves), weights, top), powers, places, None)
     return sum(parts.z.tolist())
 
 
@@ -64,7 +64,7 @@ def weighed(scores: NDArray) -> tuple[NDArray, NDArray]:
     return top, np.exp(scores - top[:, None])
 
 
-def columns(matrices: NDArray) -> NDArray:
+def turned(matrices: NDArray) -> NDArray:
     """Return the columns of matrices as rows."""
     return np.ascontiguousarray(matrices.swapaxes(-1, -2))
 
@@ -128,7 +128,7 @@ def powers_of(moves: NDArray, weights: NDArray, top: NDArray, runs: NDArray) -> 
         index[of, level] = np.arange(have, have + len(of))
         have += len(of)
     table = np.concatenate(steps)
-    return Powers(index, rows, table, columns(table), np.concatenate(logs), np.concatenate(largest))
+    return Powers(index, rows, table, turned(table), np.concatenate(logs), np.concatenate(largest))
 
 
 class Parts(NamedTuple):
@@ -219,12 +219,12 @@ def _forward(first, columns, weights, top, powers, logs, blocks, alpha, scales):
 
 
 @compiled(fast=True)
-def _times(turned, x, out):
+def _times(columns, x, out):
     """Have `out` hold x times a matrix, given by its columns: sums stay in registers."""
     for j in range(len(x)):
         total = 0.0
         for i in range(len(x)):
-            total += turned[j, i] * x[i]
+            total += columns[j, i] * x[i]
         out[j] = total
 
 
