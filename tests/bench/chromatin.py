@@ -67,6 +67,7 @@ def main() -> None:
     rows: list[Row] = []
     with TemporaryDirectory() as name:
         folder = options.keep or Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
         cells = [built(path, folder) for path in are_binarised(options.folder)]
         for row in measured(cells, scorer, options, folder):
             rows.append(row)
