@@ -1,5 +1,6 @@
 """The program `semiseg`: a group of commands, each loaded when it is used."""
 
+import gc
 import os
 import signal
 import sys
@@ -41,6 +42,7 @@ def main() -> None:
     status = console.run(group)
     if status > console.STOPPED:  # all is tidied up, and a thread may need seconds for a window of a large model
         os._exit(status)
+    gc.freeze()  # what is left ends with the process: to look for cycles in it takes torch's modules half a second
     sys.exit(status)
 
 

@@ -20,7 +20,7 @@ from .errors import SemisegError
 LEAST = 1e-9  # share of a length, at least: what was not seen is unlikely, not impossible
 HALVINGS = 60
 CLIMB = 20  # steps, at most: with fewer, a flat valley is walked for hundreds of M steps
-TINY = 1e-9  # gain a segment that is not worth a step
+TINY = 2e-8  # gain of a law, a segment of all, that is not worth a step: rounding, or a valley without end
 SHORTER = 12  # tries of a shorter step
 FLAT = 1e-9  # of the strongest curvature: what is weaker is rounding
 
@@ -115,8 +115,10 @@ def climb(law: Law, counts: Tensor, steps: Tensor, cut: Tensor) -> None:
         if not bool(curvature.isfinite().all()):
             break
         direction = uphill(slope.detach(), curvature)
-        if not bool((slope.detach() * direction).sum() > enough):
+        is_worth_it = (slope.detach() * direction).sum(0) > enough
+        if not bool(is_worth_it.any()):
             break
+        direction = torch.where(is_worth_it, direction, 0)
         best = now.detach()
         length = torch.ones_like(steps)  # of each law's step
         with torch.no_grad():

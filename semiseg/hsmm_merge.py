@@ -17,7 +17,6 @@ from .hsmm_em import Counts, left, log_likelihood, passed
 from .kernels.cpu.threads import pool, spread
 
 Counted = TypeVar("Counted", Tensor, NDArray)
-PASSES = 2  # after two became one
 TRIES = 8  # pairs that look cheapest, of which the likeliest model is taken
 SHARE = 4  # on one group of so many
 
@@ -25,8 +24,7 @@ SHARE = 4  # on one group of so many
 def merged(model: Hsmm, read: Reader, groups: list[Group], draw: np.random.Generator) -> Hsmm:
     """Return a model with geometric laws and one state less."""
     counts = Counts()
-    for _ in range(PASSES):
-        passed(model, read, groups, draw, counts)
+    passed(model, read, groups, draw, counts)
     total = counts.total
     assert total is not None
     some = groups[int(draw.integers(min(SHARE, len(groups)))) :: SHARE]

@@ -34,7 +34,7 @@ from semiseg.kernels.resolve import Leaves, resolve
 from semiseg.kernels.results import Segments
 
 MANY = 40  # items: enough runs for a plan to give each few warps
-FULL = 90  # capability for which what is another size or cap of a kernel is compiled too
+FULL = 90  # capability for which every size and cap of a kernel is compiled; for others each kernel is
 REGISTERS = 255  # a thread's, at most
 PASSES = "two warps"  # the model whose passes are its own; all else that it launches is launched for others too
 PAIRS = 120  # multiply-adds, or maxima: no other loop of 32-bit work has as many
@@ -75,15 +75,17 @@ def batched(p: Potentials, items: int) -> Potentials:
 
 
 def models(full: bool) -> dict[str, Potentials]:
-    """Return models that between them need every way in which kernels are specialised; `full`: few labels too."""
+    """Return a model that launches all kernels; `full`: and those that need each way in which they are specialised."""
     genome = random_genome(600, 3, 100, 60)
+    found = {"frame grammar": batched(frame_grammar(genome, kinds=True, edge="censored"), MANY)}
+    if not full:
+        return found
     half = informative(40, 16, 1000, seed=1, edge="censored", dtype=torch.bfloat16)
-    found = {
+    return found | {
         "wide law": batched(half, MANY),
-        "frame grammar": batched(frame_grammar(genome, kinds=True, edge="censored"), MANY),
         PASSES: batched(informative(400, 24, 100, seed=2), MANY),
+        "everything": larger(3),
     }
-    return found | {"everything": larger(3)} if full else found
 
 
 def results(p: Potentials, posteriors: bool) -> None:

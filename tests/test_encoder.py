@@ -136,7 +136,7 @@ def test_genes_are_seen_in_the_precision_that_a_cpu_is_built_for(
         given.append(scoring.seen(model, letters))
     assert given[0].dtype == given[1].dtype == torch.float32
     assert torch.equal(given[0], model.features(letters))
-    assert 0 < (given[1] - given[0]).std() < 0.02 * given[0].std()
+    assert 0 < (given[1] - given[0]).std() < 0.04 * given[0].std()
 
 
 def test_multiplications_are_those_that_are_done():
