@@ -13,6 +13,7 @@ from semiseg import __version__
 from . import console
 
 COMMANDS = ("bench", "decode", "demo", "evaluate", "fit", "models", "plot", "posteriors", "tracks", "train")
+SELDOM = 50_000, 20, 20  # objects: with torch loaded there are half a million that nothing can be found among
 
 
 class CommandsOnUse(click.Group):
@@ -39,10 +40,11 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and shells have it of what they put aside
             signal.signal(number, lambda number, frame: sys.exit(console.STOPPED + number))
+    gc.set_threshold(*SELDOM)
     status = console.run(group)
     if status > console.STOPPED:  # all is tidied up, and a thread may need seconds for a window of a large model
         os._exit(status)
-    gc.freeze()  # what is left ends with the process: to look for cycles in it takes torch's modules half a second
+    gc.freeze()  # what is left ends with the process: to look for cycles among it takes half a second
     sys.exit(status)
 
 

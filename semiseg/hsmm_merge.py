@@ -14,7 +14,7 @@ from .hsmm import Hsmm, Statistics, no_self
 from .hsmm_data import Group, Reader
 from .hsmm_durations import make
 from .hsmm_em import Counts, left, log_likelihood, passed
-from .kernels.cpu.threads import pool, spread
+from .kernels.cpu.threads import side_by_side
 
 Counted = TypeVar("Counted", Tensor, NDArray)
 TRIES = 8  # pairs that look cheapest, of which the likeliest model is taken
@@ -29,7 +29,7 @@ def merged(model: Hsmm, read: Reader, groups: list[Group], draw: np.random.Gener
     assert total is not None
     some = groups[int(draw.integers(min(SHARE, len(groups)))) :: SHARE]
     tried = [united(model, total, a, b) for a, b in cheapest(total)]
-    nats = list(spread(pool(role="tries"), lambda found: log_likelihood(found, read, some), tried))
+    nats = side_by_side(lambda found: log_likelihood(found, read, some), tried, "tries")
     return tried[int(np.argmax(nats))]
 
 

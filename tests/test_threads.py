@@ -21,11 +21,22 @@ def workers(_: int) -> set[str]:
     return set(spread(inner, lambda _: threading.current_thread().name, range(8)))
 
 
-@pytest.mark.parametrize(("items", "alone"), [(1, False), (2, False), (3, True), (9, True)])
-def test_works_side_by_side_ask_no_others_unless_there_are_enough(items: int, alone: bool) -> None:
+@pytest.mark.parametrize(("items", "alone"), [(0, True), (1, False), (2, True), (9, True)])
+def test_works_side_by_side_ask_no_others(items: int, alone: bool) -> None:
     for names in side_by_side(workers, range(items)):
         assert all("inner" not in name for name in names) == alone
     assert any("inner" in name for name in workers(0))  # and nothing is left of it
+
+
+def test_works_within_works_are_side_by_side_too() -> None:
+    def outer(_: int) -> list[set[str]]:
+        inner = side_by_side(lambda _: {threading.current_thread().name} | workers(0), range(8), "within")
+        assert not any("inner" in name for name in workers(0))  # as before
+        return inner
+
+    names = set().union(*(found for each in side_by_side(outer, range(6)) for found in each))
+    assert len(names) > 1
+    assert all("within" in name for name in names)
 
 
 def test_what_a_work_raises_comes_out() -> None:
