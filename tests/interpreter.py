@@ -1,12 +1,13 @@
-"""Triton's interpreter without five of its costs: it is most of what the tests of the kernels take without a GPU.
+"""Triton's interpreter without six of its costs: it is most of what the tests of the kernels take without a GPU.
 
 It looks through its whole language at every call of a function within a kernel, builds a table of all types whenever
-it needs one of them, checks and wraps the shape of every tensor anew, compares types and sizes one by one, and scans
-one element after another. Here it looks once a launch, remembers types and shapes, of which there is one of each,
-and scans by doubling, as a GPU does.
+it needs one of them, checks and wraps the shape of every tensor anew, compares types and sizes one by one, scans one
+element after another, and works out whether whole numbers overflow, to say so only in debugging. Here it looks once a
+launch, remembers types and shapes, of which there is one of each, and scans by doubling, as a GPU does.
 """
 
 import math
+from dataclasses import replace
 from functools import cache, wraps
 from typing import Any
 
@@ -126,3 +127,5 @@ core.block_type.__init__ = make_type
 core.tensor.__init__ = make_tensor
 Semantic.broadcast_impl_value, Semantic.binary_op_type_checking_impl = alike, operands
 interpreter.ScanOps.generic_scan = scan
+builder = interpreter.interpreter_builder
+builder.options = replace(builder.options, sanitize_overflow=builder.options.debug)
