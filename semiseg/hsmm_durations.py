@@ -112,14 +112,14 @@ def climb(law: Law, counts: Tensor, steps: Tensor, cut: Tensor) -> None:
             now = value()
             slope = derivatives(now, parameters)
             curvature = torch.stack([derivatives(row, parameters) for row in slope]).detach()  # (P, P, C)
+        best, slope = now.detach(), slope.detach()
         if not bool(curvature.isfinite().all()):
             break
-        direction = uphill(slope.detach(), curvature)
-        is_worth_it = (slope.detach() * direction).sum(0) > enough
+        direction = uphill(slope, curvature)
+        is_worth_it = (slope * direction).sum(0) > enough
         if not bool(is_worth_it.any()):
             break
         direction = torch.where(is_worth_it, direction, 0)
-        best = now.detach()
         length = torch.ones_like(steps)  # of each law's step
         with torch.no_grad():
             for _ in range(SHORTER):

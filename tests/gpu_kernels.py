@@ -110,7 +110,6 @@ class Compiler:
         driver.set_active(Driver(capability))
         self.found: dict[tuple[str, tuple[Any, ...]], Launched] = {}
         self.model = ""
-        self.full = capability == FULL
         original = JITFunction.run
 
         def run(kernel: JITFunction, *arguments: Any, grid: Any, warmup: bool = False, **options: Any) -> None:
@@ -119,7 +118,7 @@ class Compiler:
                 begun = busy()
                 compiled = original(kernel, *arguments, grid=grid, warmup=True, **options)
                 self.found[key] = self.measured(kernel, compiled.asm["cubin"], options, begun)
-                if capped(options) and self.full:  # what it costs
+                if capped(options):  # what it costs
                     free = options | {"maxnreg": REGISTERS}
                     begun = busy()
                     cubin = self.uncapped(compiled, free)
@@ -191,7 +190,7 @@ def local_in_pairs(sass: str) -> int:
 def compile_all(capability: int) -> Iterator[Launched]:
     """Yield what became of all kernels."""
     compiler = Compiler(capability)
-    for name, p in models(compiler.full).items():
+    for name, p in models(full=capability == FULL).items():
         compiler.model = name
         before = len(compiler.found)
         results(p, posteriors=name != PASSES)

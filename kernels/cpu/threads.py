@@ -43,12 +43,12 @@ def side_by_side(work: Callable[[A], R], items: Sequence[A], role: str = "side b
         return [work(item) for item in items]
 
     def one(item: A) -> R:
-        before, _here.alone = getattr(_here, "alone", False), True
+        _here.alone = True
         try:
             with torch_threads(1):
                 return work(item)
         finally:
-            _here.alone = before
+            _here.alone = False
 
     return list(pool(role=role).map(one, items))
 
