@@ -14,6 +14,10 @@ from .keeping import Keeping
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The model file to write.")
 @click.option("--config", type=click.Path(path_type=Path), help="A recipe in TOML.")
 @click.option("--val", multiple=True, metavar="NAME[:FROM-TO]", help="What to validate on; may be given several times.")
+@click.option(
+    "--folds", type=click.IntRange(2), help="Judge recordings by so many models that saw the others; learn from all."
+)
+@click.option("--fold", type=click.IntRange(1), help="Train just this one of the folds, for jobs side by side.")
 @click.option("--from", "start", metavar="NAME|FILE", help="Begin with a trained model instead of from nothing.")
 @click.option("--resume", is_flag=True, help="Go on from OUTPUT.checkpoint where it is there.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
@@ -28,6 +32,8 @@ def command(
     output: Path,
     config: Path | None,
     val: tuple[str, ...],
+    folds: int | None,
+    fold: int | None,
     start: str | None,
     resume: bool,
     device: str,
@@ -44,8 +50,12 @@ def command(
     Without --val the sequence nearest to a tenth of the genome is set aside, or every eighth recording. The best model
     there is kept (by gene F1; by that of intervals and their ends), and its posteriors are calibrated there. Under
     torchrun, all processes train together.
+
+    With --folds recordings are dealt out, and each is judged by a model that learnt from the others (kept in
+    OUTPUT.folds); the model written learns from all of them, to its last step, and is calibrated on those calls. Jobs
+    with --fold 1, --fold 2, ... train one of those each; --folds with --resume then does the rest.
     """
-    from semiseg import gene_trainer, recipe, signal_trainer
+    from semiseg import gene_trainer, recipe, signal_files
     from semiseg.distributed import joined
     from semiseg.formats.recordings import is_recording
 
@@ -56,6 +66,12 @@ def command(
         raise click.BadParameter("begins gene finders only", param_hint="--from")
     if rate is not None and not signals:
         raise click.BadParameter("is about recordings", param_hint="--rate")
+    if folds is not None and not signals:
+        raise click.BadParameter("is about recordings", param_hint="--folds")
+    if fold is not None and fold > (folds or 0):
+        raise click.BadParameter("is one of --folds, counted from 1", param_hint="--fold")
+    if folds is not None and val:
+        raise click.BadParameter("sets every recording aside once: leave --val out", param_hint="--folds")
 
     def say(text: str) -> None:
         click.echo(text, err=True)
@@ -63,8 +79,8 @@ def command(
     options.use_threads(threads)
     with joined(device) as there, reporting(logs) as report:
         if signals:
-            known = signal_trainer.from_files(
-                data, labels, output, recipe.read_signals(config), val,
+            known = signal_files.from_files(
+                data, labels, output, recipe.read_signals(config), val, folds, fold,
                 rate=rate, resume=resume, device=there, say=say, report=report,
             )  # fmt: skip
         else:
@@ -75,5 +91,5 @@ def command(
     if known:
         figures = "  ".join(f"{name} {value:.4f}" for name, value in known.get("validation", {}).items())
         click.echo(f"{output}: {figures}", err=True)
-        if "ece" not in known.get("validation", {}):
+        if fold is None and "ece" not in known.get("validation", {}):
             click.echo("semiseg: warning: too little was called to calibrate: posteriors stay as they are", err=True)

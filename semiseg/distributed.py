@@ -33,6 +33,11 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
+def is_alone() -> bool:
+    """Return whether no other process trains the same model."""
+    return not dist.is_initialized()
+
+
 def share_gradients(model: nn.Module) -> None:
     """Replace gradients by their mean over all processes; one piece, since every message takes its time."""
     if not dist.is_initialized():

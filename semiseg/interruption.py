@@ -36,6 +36,6 @@ def resumable(kept: Callable[[], bool]) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as stop:
-        if kept():
+        if kept() and GOES_ON not in getattr(stop, "__notes__", []):
             stop.add_note(GOES_ON)
         raise

@@ -57,5 +57,6 @@ def resampled(read: Callable[[int, int], NDArray], length: int, ratio: Fraction,
     taps = np.lib.stride_tricks.sliding_window_view(x, weights.shape[1])
     for j in range(d):
         at = int(low[j] - low[0])
-        out[:, j] = taps[at : at + (turns - 1) * n + 1 : n] @ weights[j]
+        # a product of matrices would copy them, and have threads of its own in every process that draws windows
+        out[:, j] = np.einsum("ij,j->i", taps[at : at + (turns - 1) * n + 1 : n], weights[j])
     return out.ravel()[first - turn * d : last - turn * d]

@@ -23,18 +23,61 @@ NARROWEST = 0.1  # spread of the log of durations, at least
 NAMED = 3  # that a message lists
 
 
+class Annotated(NamedTuple):
+    """Channels that have labels."""
+
+    grammar: SignalGrammar
+    leads: list[Lead]
+    truth: dict[str, list[Segment]]  # without what is unknown
+    records: list[str]  # all that there are, those without labels too
+    notes: list[str]
+
+
 class Corpus(NamedTuple):
     """Channels by role."""
 
     grammar: SignalGrammar
     training: list[Lead]
     validation: list[Lead]
-    truth: dict[str, list[Segment]]  # of what is set aside, without what is unknown
+    truth: dict[str, list[Segment]]  # of what is set aside
     notes: list[str]
 
 
-def gather(recordings: Path, labels: Path, validation: Sequence[str], rate: float | None = None) -> Corpus:
-    """Return the channels of recordings that have labels; those of records named for validation are not learnt from."""
+def set_aside(found: Annotated, validation: Sequence[str] = ()) -> Corpus:
+    """Return what there is with the records named for validation set aside, or with a few."""
+    aside = set(validation or found.records[:: max(2, min(8, len(found.records)))])
+    if aside - set(found.records):
+        raise SemisegError(f"--val: no recording named {', '.join(sorted(aside - set(found.records))[:NAMED])}")
+    corpus = apart(found, aside)
+    if not corpus.training:
+        raise SemisegError("--val: no labels outside of the recordings to validate on")
+    check_rates(corpus.validation, "--val", "validate on those of one")
+    return corpus
+
+
+def dealt(found: Annotated, folds: int) -> list[Corpus]:
+    """Return as many splits, each with other recordings set aside, and all of them once."""
+    records = list(dict.fromkeys(lead.record for lead in found.leads))
+    if folds > len(records):
+        raise SemisegError(f"--folds {folds}: only {len(records)} recordings have labels")
+    check_rates(found.leads, "--folds", "set some of one aside with --val")
+    return [apart(found, set(records[i::folds])) for i in range(folds)]
+
+
+def whole(found: Annotated) -> Corpus:
+    """Return all of it to learn from, and all of it to validate on."""
+    return Corpus(found.grammar, found.leads, found.leads, found.truth, found.notes)
+
+
+def apart(found: Annotated, aside: set[str]) -> Corpus:
+    """Return what there is with some recordings set aside."""
+    training, validation = ([x for x in found.leads if (x.record in aside) is role] for role in (False, True))
+    truth = {lead.name: found.truth[lead.name] for lead in validation}
+    return Corpus(found.grammar, training, validation, truth, found.notes)
+
+
+def read(recordings: Path, labels: Path, rate: float | None = None) -> Annotated:
+    """Return the channels of recordings that have labels."""
     source = open_recordings(recordings, rate=rate)
     annotated = read_segments(labels)
     strips = {strip.name: (record, strip) for record in source.strips for strip in alone(one(source, record))}
@@ -45,27 +88,23 @@ def gather(recordings: Path, labels: Path, validation: Sequence[str], rate: floa
     names = tuple(sorted({s.name for found in annotated.values() for s in found} - {SILENT}))
     if not names:
         raise SemisegError(f"{labels}: no labels")
-    records = [strip.name for strip in source.strips]
-    aside = set(validation or records[:: max(2, min(8, len(records)))])
-    if aside - set(records):
-        raise SemisegError(f"--val: no recording named {', '.join(sorted(aside - set(records))[:NAMED])}")
-    leads: dict[bool, list[Lead]] = {True: [], False: []}
-    truth = {}
+    leads = []
     for name, found in annotated.items():
         record, strip = strips[name]
         check(labels, name, found, strip)
         rows = np.array([(s.start, s.end, UNKNOWN if s.name == SILENT else names.index(s.name)) for s in found])
-        lead = Lead(name, record.name, strip.read(0, strip.length)[:, 0].astype(np.float32), strip.rate, rows)
-        leads[record.name in aside].append(lead)
-        if record.name in aside:
-            truth[name] = [s for s in found if s.name != SILENT]
-    if not leads[False]:
-        raise SemisegError(f"{labels}: no labels outside of the recordings to validate on")
-    if len({lead.rate for lead in leads[True]}) > 1:
-        raise SemisegError("--val: recordings of several sampling rates; validate on those of one")
+        values = strip.read(0, strip.length)[:, 0].astype(np.float32)
+        leads.append(Lead(name, record.name, values, strip.rate, rows))
+    truth = {name: [s for s in found if s.name != SILENT] for name, found in annotated.items()}
     without = len(strips) - len(annotated)
     notes = [f"{without} channels have no labels and are left out"] if without else []
-    return Corpus(grammar_of(names), leads[False], leads[True], truth, notes)
+    return Annotated(grammar_of(names), leads, truth, [strip.name for strip in source.strips], notes)
+
+
+def check_rates(leads: Sequence[Lead], option: str, instead: str) -> None:
+    """Raise where what is to be judged together counts other samples."""
+    if len({lead.rate for lead in leads}) > 1:
+        raise SemisegError(f"{option}: recordings of several sampling rates; {instead}")
 
 
 def one(source: Source, strip: Strip) -> Source:

@@ -1,7 +1,7 @@
-"""A model of signals from recordings and their labels."""
+"""What a model of signals learns, and how it is judged and calibrated on what it has not seen."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -11,18 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from . import calibration, segmenter
-from .distributed import rank
-from .errors import SemisegError
-from .formats.places import check_file
 from .formats.segments import COLOURS
-from .interruption import check_fresh
-from .intervals import SIDES, Agreement, Segment, compare
+from .intervals import SIDES, Agreement, Calls, Segment, compare
 from .kernels import viterbi
-from .provenance import provenance
 from .recipe import SignalPlan
 from .reliability import measure
 from .segmenter import Segmenter
-from .signal_corpus import Corpus, gather, laws
+from .signal_corpus import Corpus, laws
 from .signal_grammar import changes
 from .signal_model import SignalConfig, SignalNet
 from .signal_scoring import part_of
@@ -45,6 +40,11 @@ class Signals:
         """Make one; tolerances in seconds, or in samples where recordings have no rate."""
         self.corpus, self.plan, self.rate = corpus, plan, plan.rate or None
 
+    @property
+    def validated_on(self) -> list[str]:
+        """Names of the recordings that judge."""
+        return sorted({lead.record for lead in self.corpus.validation})
+
     def draw(self, recipe: Recipe, step: int, rank: int) -> Batch:
         """Return the windows of a step."""
         corpus = self.corpus
@@ -52,43 +52,57 @@ class Signals:
 
     def validate(self, model: SignalNet, device: torch.device | str, most: int) -> dict[str, float]:
         """Return the mean F1 of intervals and of ends within the tolerance."""
-        found = self.judged(model, device)
-        return {"interval": found[0], "end": found[1], "mean": (found[0] + found[1]) / 2}
+        return self.judged(called(model, self.corpus, device))
 
-    def judged(self, model: SignalNet, device: torch.device | str) -> tuple[float, float]:
-        """Return F1 of intervals and of ends."""
-        agreement = self.agreement(called(model, self.corpus, device))
-        return figures(agreement)
+    def judged(self, calls: Calls) -> dict[str, float]:
+        """Return the mean F1 of intervals and of ends, and the mean of both."""
+        interval, end = figures(self.agreement(calls))
+        return {"interval": interval, "end": end, "mean": (interval + end) / 2}
 
-    def agreement(self, calls: dict[str, list[Segment]]) -> Agreement:
+    def agreement(self, calls: Calls) -> Agreement:
         """Return how far calls and truth agree; recordings of one rate together."""
         rate = self.corpus.validation[0].rate or 1.0
         return compare(self.corpus.truth, calls, [self.plan.tolerance * rate], self.plan.near * rate)
+
+    def plain(self, model: SignalNet, about: dict[str, Any]) -> Segmenter:
+        """Return a model without calibration."""
+        return Segmenter(model.eval(), self.plan.near, self.plan.least, {}, about)
+
+    def calls(self, model: Segmenter) -> Calls:
+        """Return what a model calls of what was set aside."""
+        return {lead.name: decoded(model, lead) for lead in self.corpus.validation}
 
     def finish(
         self, output: Path, model: SignalNet, about: dict[str, Any], device: torch.device | str
     ) -> dict[str, Any]:
         """Calibrate the posteriors of ends of the best model on what was set aside, and write it."""
-        plain = Segmenter(model.eval(), self.plan.near, self.plan.least, {}, about)
-        agreement = self.agreement({lead.name: decoded(plain, lead) for lead in self.corpus.validation})
+        plain = self.plain(model, about)
+        agreement = self.agreement(self.calls(plain))
         known = dict(zip(("interval", "end"), figures(agreement), strict=True))
-        fitted, right, before, across = {}, [], [], []
-        for name in self.corpus.grammar.names:
-            for side, key in zip(SIDES, segmenter.SIDES, strict=True):
-                judged = [j for j in agreement.judged if (j.name, j.side) == (name, side)]
-                belief, true = np.array([j.posterior for j in judged]), np.array([j.right for j in judged])
-                if len(belief) >= 2 * calibration.LEAST:
-                    fitted[f"{name} {key}"] = calibration.fit(belief, true)
-                    right.append(true)
-                    before.append(belief)
-                    across.append(calibration.across(belief, true))
-        if fitted:
-            truth = np.concatenate(right)
-            for figure, beliefs in (("ece_uncalibrated", before), ("ece", across)):
-                known[figure] = measure(np.concatenate(beliefs), truth, len(truth)).ece
-        about = {**about, "validation": known}
-        segmenter.save(output, plain._replace(calibration=fitted, about=about))
+        maps, errors = calibrated(agreement)
+        about = {**about, "validation": known | errors}
+        segmenter.save(output, plain._replace(calibration=maps, about=about))
         return about
+
+
+def calibrated(agreement: Agreement) -> tuple[dict[str, calibration.Calibration], dict[str, float]]:
+    """Return maps of posteriors of ends by name and side, and errors without them and with those of the other half."""
+    maps, right, before, across = {}, [], [], []
+    for name in agreement.names:
+        for side, key in zip(SIDES, segmenter.SIDES, strict=True):
+            judged = [j for j in agreement.judged if (j.name, j.side) == (name, side)]
+            belief, true = np.array([j.posterior for j in judged]), np.array([j.right for j in judged])
+            if len(belief) >= 2 * calibration.LEAST:
+                maps[f"{name} {key}"] = calibration.fit(belief, true)
+                right.append(true)
+                before.append(belief)
+                across.append(calibration.across(belief, true))
+    if not maps:
+        return {}, {}
+    truth = np.concatenate(right)
+    errors = {name: measure(np.concatenate(beliefs), truth, len(truth)).ece
+              for name, beliefs in (("ece_uncalibrated", before), ("ece", across))}  # fmt: skip
+    return maps, errors
 
 
 def figures(agreement: Agreement) -> tuple[float, float]:
@@ -99,7 +113,7 @@ def figures(agreement: Agreement) -> tuple[float, float]:
 
 
 @torch.no_grad()
-def called(net: SignalNet, corpus: Corpus, device: torch.device | str) -> dict[str, list[Segment]]:
+def called(net: SignalNet, corpus: Corpus, device: torch.device | str) -> Calls:
     """Return the likeliest segments of what is set aside, recordings of one length together."""
     net.eval()
     groups = defaultdict(list)
@@ -140,48 +154,27 @@ def strip_of(lead: Lead) -> Strip:
     return Strip(lead.name, len(lead.values), partial(stretch_of, lead.values[:, None]), len(lead.values))
 
 
-def from_files(
-    recordings: Path,
-    labels: Path,
+def learnt(
+    task: Signals,
     output: Path,
-    plan: SignalPlan,
-    validation: Sequence[str] = (),
+    about: dict[str, Any],
     *,
-    rate: float | None = None,
-    resume: bool = False,
-    device: torch.device | str = "cpu",
-    say: Callable[[str], None] = lambda text: None,
-    report: Callable[[Progress], None] = lambda progress: None,
+    device: torch.device | str,
+    resume: bool,
+    report: Callable[[Progress], None],
 ) -> dict[str, Any]:
-    """Train on recordings and the BED of their labels; `rate` is that of recordings whose files say none."""
-    first = rank() == 0
-    if first:
-        check_file(output, whole=True)
-        check_fresh(output, resume)
-    corpus = gather(recordings, labels, validation, rate)
-    wanted = plan.rate or None
-    if wanted is not None and any(lead.rate is None for lead in (*corpus.training, *corpus.validation)):
-        raise SemisegError(f"{recordings}: no sampling rate is known: give --rate, or rate = 0 in the recipe")
-    if first:
-        for note in corpus.notes:
-            say(note)
-        counts = [sum(int((lead.rows[:, 2] != UNKNOWN).sum()) for lead in leads) for leads in corpus[1:3]]
-        names = ", ".join(corpus.grammar.names)
-        say(f"{names}: {counts[0]} in {len(corpus.training)} channels to learn from, "
-            f"{counts[1]} in {len(corpus.validation)} to validate on")  # fmt: skip
+    """Train a new model for a task, write it, and return what is known about it."""
+    corpus, plan = task.corpus, task.plan
     settle_seeds(plan.training)
-    colours = tuple(plan.colours.get(x, COLOURS[i % len(COLOURS)]) for i, x in enumerate(corpus.grammar.names))
-    config = SignalConfig(corpus.grammar.names, wanted, plan.shape, laws(corpus, wanted, plan.longest), colours)
+    names = corpus.grammar.names
+    colours = tuple(plan.colours.get(x, COLOURS[i % len(COLOURS)]) for i, x in enumerate(names))
+    config = SignalConfig(names, task.rate, plan.shape, laws(corpus, task.rate, plan.longest), colours)
     shares = changes(corpus.grammar, [known for lead in corpus.training for known in stretches(lead.rows)])
     model = SignalNet(config, torch.from_numpy(shares))
-    about = {
-        "validated_on": sorted({lead.record for lead in corpus.validation}),
-        **provenance(plan, data=recordings, labels=labels),
-    }
-    task = Signals(corpus, plan)
+    about = {**about, "validated_on": task.validated_on}
     return train(
         task, model, plan.training, output, about,
-        schedule=plan.schedule, device=device, resume=resume, report=report if first else lambda progress: None,
+        schedule=plan.schedule, device=device, resume=resume, report=report,
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from . import model_file
 from .distributed import rank, share_gradients
 from .errors import SemisegError
-from .kernels import Segments, log_partition
+from .kernels import Potentials, Segments, log_partition
 from .kernels.devices import moved
 from .path_score import path_score
 
@@ -113,11 +113,17 @@ class Loss(nn.Module):
     def forward(self, batch: Known) -> Tensor:
         p = self.model(*batch.inputs)
         if batch.path is not None:
-            known = path_score(p, batch.path)
-        else:
+            every, known = log_partition(p), path_score(p, batch.path)
+        else:  # a GPU has room for both at once, and goes along positions in the same time
             wrong = ~self.says[batch.labels]
-            known = log_partition(p._replace(emissions=p.emissions.masked_fill(wrong, -torch.inf)))
-        return (log_partition(p) - known).mean() / p.emissions.shape[1]
+            every, known = log_partition(beside(p, p.emissions.masked_fill(wrong, -torch.inf))).chunk(2)
+        return (every - known).mean() / p.emissions.shape[1]
+
+
+def beside(p: Potentials, emissions: Tensor) -> Potentials:
+    """Return potentials of a batch of one length, and behind them the same with other emissions."""
+    twice = tuple(b._replace(scores=torch.cat([b.scores, b.scores])) if b.scores.ndim > 2 else b for b in p.boundaries)
+    return p._replace(emissions=torch.cat([p.emissions, emissions]), boundaries=twice)
 
 
 class Run:

@@ -1,9 +1,12 @@
-"""The ecg model on recordings that it was not trained on, at several sampling rates, and its speed: results/ecg.csv.
+"""The ecg model on recordings that it has not learnt from, at several sampling rates, and its speed: results/ecg.csv.
 
-    python tests/bench/ecg.py FOLDER [--model FILE] [CHANNEL ...]      FOLDER: what tests/bench/ludb.py wrote
+    python tests/bench/ecg.py FOLDER FOLDS [CHANNEL ...]
 
+FOLDER is what tests/bench/ludb.py wrote. FOLDS are the models that `semiseg train --folds` left beside the bundled one
+(`ecg.safetensors.folds`): each is judged on the recordings that it has not seen, so every recording is judged once.
 Scores are of all channels, or of those named: F1 of onsets and offsets, of intervals, deviation of offsets, P waves
-that are called where truth has none. Speed is of one long channel, all of it: samples, encoder, path, posteriors, ends.
+that are called where truth has none, the error of posteriors calibrated on the other half of the calls. Speed is that
+of the bundled model on one long channel, all of it: samples, encoder, path, posteriors, ends.
 """
 
 import argparse
@@ -21,16 +24,16 @@ from semiseg import bundled, segmenter
 from semiseg.bench.record import record, show
 from semiseg.interval_scores import absent, in_positions
 from semiseg.intervals import Segment, compare
-from semiseg.reliability import measure
 from semiseg.resampling import positions, resampled
 from semiseg.segmenter import Segmenter
-from semiseg.signal_corpus import gather
-from semiseg.signal_trainer import decoded, figures
+from semiseg.signal_corpus import dealt, read
+from semiseg.signal_trainer import calibrated, decoded, figures
 from semiseg.signal_windows import Lead, stretch
 
 RATES = (500, 250, 1000)
 MINUTES = 60  # of the recording whose speed is told
 TOLERANCES = (150.0, 40.0)  # milliseconds
+Judged = list[tuple[Segmenter, Lead, list[Segment]]]  # with what is true
 
 
 def at_rate(lead: Lead, rate: int) -> Lead:
@@ -40,17 +43,17 @@ def at_rate(lead: Lead, rate: int) -> Lead:
     return lead._replace(values=x, rate=float(rate))
 
 
-def scored(model: Segmenter, leads: list[Lead], truth: dict[str, list[Segment]], rate: int) -> dict[str, object]:
+def scored(judged: Judged, rate: int) -> dict[str, object]:
     """Return figures of calls on channels at a rate."""
-    factor = rate / (leads[0].rate or rate)
-    true = {
-        lead.name: [s._replace(start=round(s.start * factor), end=round(s.end * factor)) for s in truth[lead.name]]
-        for lead in leads
-    }
-    calls = {lead.name: decoded(model, at_rate(lead, rate) if rate != lead.rate else lead) for lead in leads}
+    true, calls = {}, {}
+    for model, lead, truth in judged:
+        factor = rate / (lead.rate or rate)
+        true[lead.name] = [s._replace(start=round(s.start * factor), end=round(s.end * factor)) for s in truth]
+        calls[lead.name] = decoded(model, at_rate(lead, rate) if rate != lead.rate else lead)
     wide, narrow = (in_positions(x, rate) for x in TOLERANCES)
     agreement = compare(true, calls, [wide, narrow], in_positions(20, rate))
-    row: dict[str, object] = {"rate": rate, "channels": len(leads)}
+    records = {lead.record for _, lead, _ in judged}
+    row: dict[str, object] = {"rate": rate, "records": len(records), "channels": len(judged)}
     for name, level in agreement.names.items():
         for side in level.errors:
             row[f"{name}_{side}_150"] = level.ends[side, wide].f1
@@ -62,8 +65,7 @@ def scored(model: Segmenter, leads: list[Lead], truth: dict[str, list[Segment]],
     row["mean_interval"] = figures(agreement)[0]
     none = absent("P", true, calls)
     row["p_without_p"] = none.called / max(1, none.beside["QRS"])
-    belief, right = (np.array([getattr(j, x) for j in agreement.judged]) for x in ("posterior", "right"))
-    row["ece"] = measure(belief, right, len(right)).ece
+    row["ece"] = calibrated(agreement)[1]["ece"]
     return row
 
 
@@ -80,24 +82,38 @@ def speed(model: Segmenter, lead: Lead) -> dict[str, object]:
             "real_times": seconds / wall, "real_times_a_cpu_second": seconds / busy}  # fmt: skip
 
 
-def main(folder: Path, channels: list[str], path: str = "ecg") -> None:
-    """Record all figures of the bundled model; those of another are only shown."""
-    corpus = gather(folder / "recordings.h5", folder / "labels.bed", (folder / "validation.txt").read_text().split())
-    leads = [x for x in corpus.validation if not channels or x.name.split("_")[-1] in channels]
-    model = segmenter.load(bundled.find(path))
+def unseen(folder: Path, folds: Path, channels: list[str]) -> Judged:
+    """Return every channel with the model that is to be judged on it."""
+    models = [segmenter.load(folds / f"{i + 1}.safetensors") for i in range(len(list(folds.glob("*.safetensors"))))]
+    splits = dealt(read(folder / "recordings.h5", folder / "labels.bed"), len(models))
+    for model, corpus in zip(models, splits, strict=True):
+        aside = sorted({lead.record for lead in corpus.validation})
+        assert model.about["validated_on"] == aside, f"{folds}: of other recordings"
+    return [
+        (model, lead, corpus.truth[lead.name])
+        for model, corpus in zip(models, splits, strict=True)
+        for lead in corpus.validation
+        if not channels or lead.name.split("_")[-1] in channels
+    ]
+
+
+def main(folder: Path, folds: Path, channels: list[str]) -> None:
+    """Record all figures; those of some channels are only shown."""
+    judged = unseen(folder, folds, channels)
     context = {"date": date.today().isoformat(), "semiseg": semiseg.__version__, "torch": torch.__version__}
+    model = segmenter.load(bundled.find("ecg"))
     rows = []
-    for row in (partial(speed, model, leads[0]), *(partial(scored, model, leads, corpus.truth, x) for x in RATES)):
+    for row in (partial(speed, model, judged[0][1]), *(partial(scored, judged, x) for x in RATES)):
         rows.append(row())
         print(show(rows[-1]), flush=True)
-    if path == "ecg":
+    if not channels:
         record("ecg", context, rows)
 
 
 if __name__ == "__main__":
     asked = argparse.ArgumentParser()
     asked.add_argument("folder", type=Path)
+    asked.add_argument("folds", type=Path)
     asked.add_argument("channels", nargs="*")
-    asked.add_argument("--model", default="ecg")
     given = asked.parse_args()
-    main(given.folder, given.channels, given.model)
+    main(given.folder, given.folds, given.channels)

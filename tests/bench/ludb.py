@@ -1,9 +1,8 @@
-"""The Lobachevsky University database as `semiseg train` takes it: recordings.h5, labels.bed, validation.txt.
+"""The Lobachevsky University database as `semiseg train` takes it: recordings.h5 and labels.bed.
 
     python tests/bench/ludb.py LUDB FOLDER      LUDB: the folder with N.hea, N.dat and an annotation a lead, N.<lead>
 
-A wave that the cardiologist gave only one end is unknown, with all from the wave before to the wave behind it. Records
-to validate on are those whose number is 1, 6 or 13 modulo 16: nearly a fifth of them.
+A wave that the cardiologist gave only one end is unknown, with all from the wave before to the wave behind it.
 """
 
 import sys
@@ -16,11 +15,10 @@ import wfdb
 from semiseg.formats.recordings import open_recordings
 
 WAVES = {"p": "P", "N": "QRS", "t": "T"}
-ASIDE = (1, 6, 13)
 
 
 def main(ludb: Path, folder: Path) -> None:
-    """Write the three files."""
+    """Write both files."""
     folder.mkdir(parents=True, exist_ok=True)
     source = open_recordings(ludb)
     with h5py.File(folder / "recordings.h5", "w") as file:
@@ -33,8 +31,6 @@ def main(ludb: Path, folder: Path) -> None:
             for channel in strip.channels:
                 for start, end, name in rows(wfdb.rdann(str(ludb / strip.name), channel)):
                     print(f"{strip.name}_{channel}", start, end, name, sep="\t", file=bed)
-    aside = [strip.name for strip in source.strips if int(strip.name) % 16 in ASIDE]
-    (folder / "validation.txt").write_text("\n".join(aside) + "\n")
 
 
 def rows(annotation: wfdb.Annotation) -> list[tuple[int, int, str]]:
