@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from . import calibration, model_file
 from .encoder import STRIDE
 from .errors import SemisegError
-from .genes import Certainty
 from .kernels import Potentials
 from .segment_stream import LOOK, VIEW, Block
 from .signal_model import SignalNet, config_of
@@ -95,16 +94,20 @@ class Segmenter(NamedTuple):
         """Yield the scores of a channel's positions."""
         return blocks(self.net, strip)
 
-    def believed(self, label: int, sure: Certainty) -> Certainty | None:
-        """Return what is known about a segment with the posteriors of its ends calibrated; None: it is not called."""
-        name = self.net.config.names[label]  # nothing else is asked about
-        if sure.label < self.least.get(name, 0.0):
-            return None
-        start, end = (self.calibration.get(f"{name} {side}") for side in SIDES)
-        return sure._replace(
-            start=sure.start if start is None else float(start.apply(np.array(sure.start))),
-            end=sure.end if end is None else float(end.apply(np.array(sure.end))),
-        )
+    def calibrated(self, labels: NDArray, starts: NDArray, ends: NDArray) -> tuple[NDArray, NDArray]:
+        """Return (n,) posteriors of both ends of segments as often as they turn out right."""
+        out = starts.copy(), ends.copy()
+        for label in np.unique(labels).tolist():
+            of = labels == label
+            for side, x in zip(SIDES, out, strict=True):
+                known = self.calibration.get(f"{self.labels[label]} {side}")
+                if known is not None:
+                    x[of] = known.apply(x[of])
+        return out
+
+    def is_called(self, label: int, posterior: float) -> bool:
+        """Return whether a segment is sure enough to be called, by its own posterior."""
+        return posterior >= self.least.get(self.labels[label], 0.0)
 
 
 def save(path: Path, segmenter: Segmenter) -> None:

@@ -97,14 +97,14 @@ def cross_validated(
     with told(folder):
         folder.mkdir(exist_ok=True)
 
-    def go_on(task: Signals, path: Path, what: str) -> dict[str, Any]:
+    def go_on(task: Signals, path: Path, what: str, known: dict[str, Any]) -> dict[str, Any]:
         say(f"{what}: {len(task.corpus.training)} channels to learn from")
-        return learnt(task, path, about, device=device, resume=resume, report=report)
+        return learnt(task, path, known, device=device, resume=resume, report=report)
 
     def model_of(i: int) -> Segmenter:
         task, path = tasks[i - 1], path_of(output, i)
         if not path.exists():
-            go_on(task, path, f"fold {i} of {folds}")
+            go_on(task, path, f"fold {i} of {folds}", about)
         model = segmenter.load(path)
         check_same(path, model.about, {**about, "validated_on": task.validated_on})
         return model
@@ -114,11 +114,8 @@ def cross_validated(
             return model_of(fold).about
         unseen: dict[str, Any] = {}
         for i, task in enumerate(tasks, 1):
-            model = model_of(i)
-            model.net.to(device)
-            unseen |= task.calls(model)
-        about = {**about, "folds": folds}
-        return go_on(Whole(found, plan, unseen), output, "all")
+            unseen |= task.calls(model_of(i))
+        return go_on(Whole(found, plan, unseen), output, "all", {**about, "folds": folds})
 
 
 def check_same(path: Path, own: dict[str, Any], about: dict[str, Any]) -> None:

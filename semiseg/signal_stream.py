@@ -119,14 +119,14 @@ def stretches(
     reduce = (lambda part: np.concatenate([of(part) for of in asked], 1)) if asked else None
     for found in certain(cut, same, reduce):
         if lenient is not None:
-            found = leniently(found, lenient.slack, column)
+            found = leniently(found, lenient, column, wanted.raw)
         stretch = told(found, wanted.asked, start)
         if lenient is not None and not wanted.raw:
-            stretch = stretch._replace(calls=believed(lenient, stretch.calls))
+            stretch = stretch._replace(calls=sure_enough(lenient, stretch.calls))
         yield stretch if wanted.tracks else stretch._replace(tracks=None)
 
 
-def leniently(found: Found, slack: int, column: NDArray) -> Found:
+def leniently(found: Found, model: Lenient, column: NDArray, raw: bool) -> Found:
     """Return what was found with ends where they lie in the mean, and posteriors that one lies near.
 
     The last columns of its tracks are of ends.
@@ -137,18 +137,20 @@ def leniently(found: Found, slack: int, column: NDArray) -> Found:
     if found.calls is None:
         return found._replace(tracks=tracks)
     there, segments = NearEnds(ends), found.segments.astype(np.float64)
-    names, offset = column[found.segments[found.asked, 2]], np.array([found.first, found.first, 0])
-    rows = there.settled(found.segments[found.asked] - offset, names, slack)
-    starts, stops = there.near(np.round(rows).astype(np.int64), names, slack)
+    labels = found.segments[found.asked, 2]
+    names, offset = column[labels], np.array([found.first, found.first, 0])
+    rows = there.settled(found.segments[found.asked] - offset, names, model.slack)
+    starts, stops = there.near(np.round(rows).astype(np.int64), names, model.slack)
+    if not raw:
+        starts, stops = model.calibrated(labels, starts, stops)
     segments[found.asked] = rows + offset
     calls = found.calls._replace(start=torch.from_numpy(starts), end=torch.from_numpy(stops))
     return found._replace(segments=segments, calls=calls, tracks=tracks)
 
 
-def believed(model: Lenient, calls: list[Called]) -> list[Called]:
-    """Return those calls that a model stands by, with what it makes of their posteriors."""
-    sure = [None if call.certainty is None else model.believed(call.label, call.certainty) for call in calls]
-    return [call._replace(certainty=x) for call, x in zip(calls, sure, strict=True) if x is not None]
+def sure_enough(model: Lenient, calls: list[Called]) -> list[Called]:
+    """Return those calls that a model stands by."""
+    return [x for x in calls if x.certainty is not None and model.is_called(x.label, x.certainty.label)]
 
 
 def told(found: Found, asked: NDArray, start: int) -> Stretch:

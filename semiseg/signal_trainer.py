@@ -14,6 +14,7 @@ from . import calibration, segmenter
 from .formats.segments import COLOURS
 from .intervals import SIDES, Agreement, Calls, Segment, compare
 from .kernels import viterbi
+from .kernels.cpu.threads import side_by_side
 from .recipe import SignalPlan
 from .reliability import measure
 from .segmenter import Segmenter
@@ -70,7 +71,9 @@ class Signals:
 
     def calls(self, model: Segmenter) -> Calls:
         """Return what a model calls of what was set aside."""
-        return {lead.name: decoded(model, lead) for lead in self.corpus.validation}
+        leads = self.corpus.validation
+        found = side_by_side(partial(decoded, model), leads)
+        return {lead.name: calls for lead, calls in zip(leads, found, strict=True)}
 
     def finish(
         self, output: Path, model: SignalNet, about: dict[str, Any], device: torch.device | str
@@ -139,7 +142,8 @@ def called(net: SignalNet, corpus: Corpus, device: torch.device | str) -> Calls:
 
 def decoded(model: Segmenter, lead: Lead) -> list[Segment]:
     """Return the segments of one channel as they are decoded, with the posteriors of their ends."""
-    part, samples = part_of(strip_of(lead), lead.rate, model.net.config.rate)
+    part, ratio = part_of(strip_of(lead), lead.rate, model.net.config.rate)
+    samples = float(ratio)
     return [
         Segment(round(call.start * samples), round(call.end * samples), model.labels[call.label],
                 call.certainty.start, call.certainty.end)

@@ -11,7 +11,6 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from .genes import Certainty
 from .kernels import Potentials
 from .segment_stream import Block
 
@@ -116,5 +115,8 @@ class Lenient(Protocol):
     def meaning(self) -> str:
         """Of the posteriors, for headers."""
 
-    def believed(self, label: int, sure: Certainty) -> Certainty | None:
-        """Return what is known about a segment, calibrated; None: it is too doubtful to be called."""
+    def calibrated(self, labels: NDArray, starts: NDArray, ends: NDArray) -> tuple[NDArray, NDArray]:
+        """Return (n,) posteriors of both ends of segments as often as they turn out right."""
+
+    def is_called(self, label: int, posterior: float) -> bool:
+        """Return whether a segment is sure enough to be called, by its own posterior."""

@@ -11,7 +11,6 @@ of the bundled model on one long channel, all of it: samples, encoder, path, pos
 
 import argparse
 import time
-from datetime import date
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -19,9 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import semiseg
+from measure import machine
+from record import record, show
+
 from semiseg import bundled, segmenter
-from semiseg.bench.record import record, show
 from semiseg.interval_scores import absent, in_positions
 from semiseg.intervals import Segment, compare
 from semiseg.resampling import positions, resampled
@@ -100,14 +100,13 @@ def unseen(folder: Path, folds: Path, channels: list[str]) -> Judged:
 def main(folder: Path, folds: Path, channels: list[str]) -> None:
     """Record all figures; those of some channels are only shown."""
     judged = unseen(folder, folds, channels)
-    context = {"date": date.today().isoformat(), "semiseg": semiseg.__version__, "torch": torch.__version__}
     model = segmenter.load(bundled.find("ecg"))
     rows = []
     for row in (partial(speed, model, judged[0][1]), *(partial(scored, judged, x) for x in RATES)):
         rows.append(row())
         print(show(rows[-1]), flush=True)
     if not channels:
-        record("ecg", context, rows)
+        record("ecg", machine(), rows)
 
 
 if __name__ == "__main__":
