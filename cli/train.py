@@ -13,13 +13,18 @@ from .keeping import Keeping
 @click.argument("labels", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The model file to write.")
 @click.option("--config", type=click.Path(path_type=Path), help="A recipe in TOML.")
-@click.option("--val", multiple=True, metavar="NAME[:FROM-TO]", help="What to validate on; may be given several times.")
+@click.option(
+    "--val",
+    multiple=True,
+    metavar="NAME[:FROM-TO]",
+    help="A sequence, a region or a recording to validate on; may be given again.",
+)
 @click.option(
     "--folds", type=click.IntRange(2), help="Judge recordings by so many models that saw the others; learn from all."
 )
 @click.option("--fold", type=click.IntRange(1), help="Train just this one of the folds, for jobs side by side.")
 @click.option("--from", "start", metavar="NAME|FILE", help="Begin with a trained model instead of from nothing.")
-@click.option("--resume", is_flag=True, help="Go on from OUTPUT.checkpoint where it is there.")
+@click.option("--resume", is_flag=True, help="Go on from OUTPUT.checkpoint, or OUTPUT.folds, where it is there.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @options.threads
 @click.option(
@@ -52,10 +57,10 @@ def command(
     torchrun, all processes train together.
 
     With --folds recordings are dealt out, and each is judged by a model that learnt from the others (kept in
-    OUTPUT.folds); the model written learns from all of them, to its last step, and is calibrated on those calls. Jobs
-    with --fold 1, --fold 2, ... train one of those each; --folds with --resume then does the rest.
+    OUTPUT.folds); the model written learns from all of them, and is calibrated on those calls. All take their last
+    step. Jobs with --fold 1, --fold 2, ... train one of those each; --folds with --resume then does the rest.
     """
-    from semiseg import gene_trainer, recipe, signal_files
+    from semiseg import gene_trainer, recipe, signal_files, signal_folds
     from semiseg.distributed import joined
     from semiseg.formats.recordings import is_recording
 
@@ -69,7 +74,7 @@ def command(
     if folds is not None and not signals:
         raise click.BadParameter("is about recordings", param_hint="--folds")
     if fold is not None and fold > (folds or 0):
-        raise click.BadParameter("is one of --folds, counted from 1", param_hint="--fold")
+        raise click.BadParameter("needs --folds, and is one of them, counted from 1", param_hint="--fold")
     if folds is not None and val:
         raise click.BadParameter("sets every recording aside once: leave --val out", param_hint="--folds")
 
@@ -90,6 +95,7 @@ def command(
             )  # fmt: skip
     if known:
         figures = "  ".join(f"{name} {value:.4f}" for name, value in known.get("validation", {}).items())
-        click.echo(f"{output}: {figures}", err=True)
+        written = output if fold is None else signal_folds.path_of(output, fold)
+        click.echo(f"{written}: {figures}", err=True)
         if fold is None and "ece" not in known.get("validation", {}):
             click.echo("semiseg: warning: too little was called to calibrate: posteriors stay as they are", err=True)

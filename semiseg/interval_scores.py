@@ -57,6 +57,10 @@ def score_files(truth: Path, calls: Path, tolerances: Sequence[float] = (), rate
     if not any(true.values()):
         raise SemisegError(f"{truth}: there is nothing in it to find")
     found = read_segments(calls)
+    if found and not found.keys() & true.keys():
+        raise SemisegError(
+            f"{calls}: of other sequences than {truth}: {next(iter(found))}, and there {next(iter(true))}"
+        )
     allowed = tuple(tolerances) or ((CLOSE,) if rate is None else PATIENT)
     agreement = compare(true, found, [in_positions(x, rate) for x in allowed], in_positions(NEAR, rate))
     judged = agreement.judged

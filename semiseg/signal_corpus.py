@@ -1,6 +1,7 @@
 """What a signal model learns from: channels of recordings with their annotation, and what is set aside."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +14,9 @@ from .formats.labels import SILENT, read_segments
 from .formats.recordings import open_recordings
 from .gene_model import LawConfig
 from .intervals import Segment
+from .scaling import scale_of
 from .signal_grammar import SignalGrammar, grammar_of
-from .signal_windows import Lead
+from .signal_windows import Lead, stretch
 from .signals import Source, Strip, alone
 from .training import UNKNOWN
 
@@ -47,7 +49,8 @@ def set_aside(found: Annotated, validation: Sequence[str] = ()) -> Corpus:
     """Return what there is with the records named for validation set aside, or with a few."""
     aside = set(validation or found.records[:: max(2, min(8, len(found.records)))])
     if aside - set(found.records):
-        raise SemisegError(f"--val: no recording named {', '.join(sorted(aside - set(found.records))[:NAMED])}")
+        unknown = some(sorted(aside - set(found.records)))
+        raise SemisegError(f"--val: no recording named {unknown}; there are {some(found.records)}")
     corpus = apart(found, aside)
     if not corpus.training:
         raise SemisegError("--val: no labels outside of the recordings to validate on")
@@ -83,8 +86,7 @@ def read(recordings: Path, labels: Path, rate: float | None = None) -> Annotated
     strips = {strip.name: (record, strip) for record in source.strips for strip in alone(one(source, record))}
     unknown = [name for name in annotated if name not in strips]
     if unknown:
-        there = ", ".join(list(strips)[:NAMED])
-        raise SemisegError(f"{labels}: {', '.join(unknown[:NAMED])}: no such recording; there are {there}, ...")
+        raise SemisegError(f"{labels}: {some(unknown)}: no such recording; there are {some(list(strips))}")
     names = tuple(sorted({s.name for found in annotated.values() for s in found} - {SILENT}))
     if not names:
         raise SemisegError(f"{labels}: no labels")
@@ -94,11 +96,20 @@ def read(recordings: Path, labels: Path, rate: float | None = None) -> Annotated
         check(labels, name, found, strip)
         rows = np.array([(s.start, s.end, UNKNOWN if s.name == SILENT else names.index(s.name)) for s in found])
         values = strip.read(0, strip.length)[:, 0].astype(np.float32)
+        if not scale_of(partial(stretch, values), len(values), strip.rate or 1.0).spread > 0:
+            raise SemisegError(
+                f"{labels}: {name}: the channel is constant, or nothing in it is known: leave its rows out"
+            )
         leads.append(Lead(name, record.name, values, strip.rate, rows))
     truth = {name: [s for s in found if s.name != SILENT] for name, found in annotated.items()}
     without = len(strips) - len(annotated)
     notes = [f"{without} channels have no labels and are left out"] if without else []
     return Annotated(grammar_of(names), leads, truth, [strip.name for strip in source.strips], notes)
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first names of a list."""
+    return ", ".join([*names[:NAMED], *(["..."] if len(names) > NAMED else [])])
 
 
 def check_rates(leads: Sequence[Lead], option: str, instead: str) -> None:

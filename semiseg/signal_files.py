@@ -14,10 +14,8 @@ from .provenance import provenance
 from .recipe import SignalPlan
 from .signal_corpus import read, set_aside
 from .signal_folds import check_folds, cross_validated
-from .signal_trainer import Signals, learnt
-from .signal_windows import Lead
+from .signal_trainer import Signals, counted, labelled, learnt
 from .trainer import Progress
-from .training import UNKNOWN
 
 
 def from_files(
@@ -56,23 +54,12 @@ def from_files(
     for note in found.notes:
         say(note)
     if folds is not None:
-        say(f"{labelled(found.grammar.names, found.leads)} to learn from and to judge by, in {folds} folds")
         return cross_validated(
             found, plan, output, folds, fold, about, device=device, resume=resume, say=say, report=report
         )
     corpus = set_aside(found, validation)
     say(f"{labelled(found.grammar.names, corpus.training)} to learn from, {counted(corpus.validation)} to validate on")
     return learnt(Signals(corpus, plan), output, about, device=device, resume=resume, report=report)
-
-
-def labelled(names: Sequence[str], leads: Sequence[Lead]) -> str:
-    """Return how much is known about the names in channels."""
-    return f"{', '.join(names)}: {counted(leads)} channels"
-
-
-def counted(leads: Sequence[Lead]) -> str:
-    """Return how many labels there are in how many channels."""
-    return f"{sum(int((lead.rows[:, 2] != UNKNOWN).sum()) for lead in leads)} in {len(leads)}"
 
 
 def nothing(_: object) -> None:

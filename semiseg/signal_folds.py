@@ -24,7 +24,7 @@ from .recipe import SignalPlan
 from .segmenter import Segmenter
 from .signal_corpus import Annotated, dealt, whole
 from .signal_model import SignalNet
-from .signal_trainer import Signals, learnt
+from .signal_trainer import Signals, labelled, learnt
 from .trainer import Progress
 
 SAME = ("sha256", "recipe", "seed", "validated_on")  # of a fold's model: what tells that it belongs to a run
@@ -32,6 +32,10 @@ SAME = ("sha256", "recipe", "seed", "validated_on")  # of a fold's model: what t
 
 class Fold(Signals):
     """To find segments, well enough to judge what was set aside."""
+
+    def validate(self, model: SignalNet, device: torch.device | str, most: int) -> dict[str, float]:
+        """Return the figures of what it calls, as it counts in the end."""
+        return self.judged(self.calls(self.plain(model, {})))
 
     def finish(
         self, output: Path, model: SignalNet, about: dict[str, Any], device: torch.device | str
@@ -71,11 +75,17 @@ def check_folds(output: Path, fold: int | None, resume: bool) -> None:
     """Refuse to begin anew over the folds of another run, and what several processes would do at once."""
     if not is_alone():
         raise UsageError("--folds is for one process, and torchrun started several: use --fold")
-    there = folder_of(output) if fold is None else path_of(output, fold)
-    if there.exists() and not resume:
+    folder = folder_of(output)
+    check_folder(folder)
+    there = folder if fold is None else path_of(output, fold)
+    if is_begun(there) and not resume:
         raise SemisegError(f"{there} is there: --resume continues with it, or delete it to begin anew")
-    check_folder(folder_of(output))
     check_fresh(output if fold is None else there, resume)
+
+
+def is_begun(path: Path) -> bool:
+    """Return whether there is a file, or one in a folder."""
+    return any(path.iterdir()) if path.is_dir() else path.exists()
 
 
 def cross_validated(
@@ -94,6 +104,7 @@ def cross_validated(
     """Train the models of all folds, then the one that is asked for, or just that of one fold; return what is known."""
     plan = plan._replace(schedule=plan.schedule._replace(validate=plan.training.steps))
     tasks, folder = [Fold(corpus, plan) for corpus in dealt(found, folds)], folder_of(output)
+    say(f"{labelled(found.grammar.names, found.leads)} to learn from and to judge by, in {folds} folds")
     with told(folder):
         folder.mkdir(exist_ok=True)
 
@@ -109,17 +120,18 @@ def cross_validated(
         check_same(path, model.about, {**about, "validated_on": task.validated_on})
         return model
 
-    with resumable(lambda: any(folder.iterdir())):
+    with resumable(lambda: is_begun(folder)):
         if fold is not None:
             return model_of(fold).about
         unseen: dict[str, Any] = {}
         for i, task in enumerate(tasks, 1):
             unseen |= task.calls(model_of(i))
-        return go_on(Whole(found, plan, unseen), output, "all", {**about, "folds": folds})
+        task = Whole(found, plan, unseen)
+        return go_on(task, output, "all, with the figures of the folds", {**about, "folds": folds})
 
 
 def check_same(path: Path, own: dict[str, Any], about: dict[str, Any]) -> None:
     """Raise where a fold's model is of another run."""
     plain = json.loads(json.dumps(about))
     if any(own.get(key) != plain.get(key) for key in SAME):
-        raise SemisegError(f"{path}: of another recipe, data or number of folds: delete it to begin anew")
+        raise SemisegError(f"{path}: of another recipe, data or number of folds: delete {path.parent} to begin anew")

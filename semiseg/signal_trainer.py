@@ -1,7 +1,7 @@
 """What a model of signals learns, and how it is judged and calibrated on what it has not seen."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -185,3 +185,13 @@ def learnt(
 def stretches(rows: NDArray) -> list[NDArray]:
     """Return the rows between those about which nothing is known."""
     return np.split(rows, np.flatnonzero(rows[:, 2] == UNKNOWN) + 1) if len(rows) else []
+
+
+def labelled(names: Sequence[str], leads: Sequence[Lead]) -> str:
+    """Return how much is known about the names in channels."""
+    return f"{', '.join(names)}: {counted(leads)} channels"
+
+
+def counted(leads: Sequence[Lead]) -> str:
+    """Return how many labels there are in how many channels."""
+    return f"{sum(int((lead.rows[:, 2] != UNKNOWN).sum()) for lead in leads)} in {len(leads)}"

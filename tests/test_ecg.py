@@ -103,6 +103,12 @@ def test_ends_settle_where_they_lie_in_the_mean():
     assert apart[1].tolist() == [60, 62, 1]  # nothing is known about it: it stays
 
 
+def test_calls_of_other_recordings_are_not_scored(decoded, tmp_path, capsys):
+    (tmp_path / "truth.bed").write_text("other\t10\t20\tP\n")
+    assert run("evaluate", decoded, tmp_path / "truth.bed", "--kind", "intervals") == 1
+    assert capsys.readouterr().err.endswith(f"of other sequences than {tmp_path / 'truth.bed'}: ecg, and there other\n")
+
+
 def test_calls_and_truth_are_paired_closest_first():
     truth = {"a": [Segment(0, 10, "x"), Segment(100, 120, "x")]}
     calls = {"a": [Segment(2, 10, "x"), Segment(104, 121, "x"), Segment(50, 60, "x"), Segment(500, 510, "x")]}

@@ -129,6 +129,20 @@ def test_what_is_known_of_an_array_is_said_as_it_is(tmp_path):
         open_recordings(path)
 
 
+def test_a_rate_is_for_files_that_say_none(values, tmp_path):
+    path = write(tmp_path, ".hea", values)
+    with pytest.raises(SemisegError, match=f"has a rate of its own, {RATE} samples a second: leave --rate out"):
+        open_recordings(path, rate=RATE / 2)
+    write(tmp_path, ".npy", values)
+    path.rename(tmp_path / "two.hea")
+    assert {strip.rate for strip in open_recordings(tmp_path, rate=RATE / 2).strips} == {RATE, RATE / 2}
+
+
+def test_an_array_that_lies_on_its_side(values, tmp_path):
+    with pytest.raises(SemisegError, match=rf"one: {T} channels of 2 samples: expected a row a sample: turn it over"):
+        open_recordings(write(tmp_path, ".npy", values.T), rate=RATE)
+
+
 def test_a_folder_without_recordings(tmp_path):
     with pytest.raises(SemisegError, match="no recordings"):
         open_recordings(tmp_path)

@@ -88,7 +88,7 @@ def test_every_recording_is_judged_by_a_model_that_has_not_seen_it(asked, tmp_pa
     assert run(*asked, "--folds", 3) == 0
     said = capsys.readouterr().err
     assert "fold 3 of 3: 4 channels to learn from" in said
-    assert "all: 6 channels" in said
+    assert "all, with the figures of the folds: 6 channels" in said
     every = {f"r{i}" for i in range(RECORDS)}
     assert unseen.pop("m") == set()
     assert [len(x) for x in unseen.values()] == [2, 2, 2]
@@ -116,9 +116,12 @@ def test_every_recording_is_judged_by_a_model_that_has_not_seen_it(asked, tmp_pa
 def test_folds_that_are_done_are_not_done_again(asked, tmp_path, capsys):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(recipe.read_text().replace("steps = 24", "steps = 2"))
+    (tmp_path / "m.folds").mkdir()  # what a run leaves that was stopped early
     for fold in (2, 1):
         assert run(*asked, "--folds", 2, "--fold", fold) == 0
-        assert f"fold {fold} of 2" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert f"fold {fold} of 2" in said
+        assert f"m.folds/{fold}.safetensors: end" in said
     assert run(*asked, "--folds", 2, "--fold", 1) == 1
     assert "1.safetensors is there: --resume continues with it" in capsys.readouterr().err
     assert run(*asked, "--folds", 2, "--resume") == 0
@@ -138,7 +141,10 @@ def test_folds_that_are_done_are_not_done_again(asked, tmp_path, capsys):
     recipe.write_text(recipe.read_text().replace("average = 0.9", "average = 0.8"))
     assert run(*asked, "--folds", 2, "--resume") == 1
     said = capsys.readouterr().err
-    assert "1.safetensors: of another recipe, data or number of folds: delete it to begin anew" in said
+    assert (
+        f"1.safetensors: of another recipe, data or number of folds: delete {tmp_path / 'm.folds'} to begin anew"
+        in said
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,8 +152,8 @@ def test_folds_that_are_done_are_not_done_again(asked, tmp_path, capsys):
     [
         (["--folds", 7], 1, "--folds 7: only 6 recordings have labels"),
         (["--folds", 2, "--val", "r1"], 2, "sets every recording aside once: leave --val out"),
-        (["--folds", 2, "--fold", 3], 2, "is one of --folds, counted from 1"),
-        (["--fold", 1], 2, "is one of --folds, counted from 1"),
+        (["--folds", 2, "--fold", 3], 2, "needs --folds, and is one of them, counted from 1"),
+        (["--fold", 1], 2, "needs --folds, and is one of them, counted from 1"),
         (["--folds", 1], 2, "1 is not in the range x>=2"),
         (["--val", "r9"], 1, "--val: no recording named r9"),
         ([x for i in range(RECORDS) for x in ("--val", f"r{i}")], 1, "--val: no labels outside of the recordings"),
@@ -157,6 +163,17 @@ def test_what_cannot_be_split(asked, tmp_path, capsys, options, code, message):
     assert run(*asked, *options) == code
     assert message in capsys.readouterr().err
     assert {path.name for path in tmp_path.iterdir()} == {"recordings.h5", "labels.bed", "recipe.toml"}
+
+
+def test_dead_channels_are_found_before_anything_is_learnt(asked, tmp_path, capsys):
+    with h5py.File(tmp_path / "recordings.h5", "a") as file:
+        file["r5"][:] = np.nan
+    assert run(*asked, "--folds", 2) == 1
+    assert capsys.readouterr().err == (
+        f"semiseg: {tmp_path / 'labels.bed'}: r5: the channel is constant, or nothing in it is known: "
+        "leave its rows out\n"
+    )
+    assert not (tmp_path / "m.folds").exists()
 
 
 def test_folds_want_one_rate(asked, tmp_path, capsys):

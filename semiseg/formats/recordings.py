@@ -16,6 +16,7 @@ READERS = {
     ".csv": "tables", ".tsv": "tables", ".h5": "hdf5_recordings", ".hdf5": "hdf5_recordings",
 }  # fmt: skip
 NAMED = 12  # that a message lists
+CLOSE = 1e-3  # rates that differ by no more are the same: some are told by times that were rounded
 
 
 class Recording(NamedTuple):
@@ -41,6 +42,8 @@ def open_recordings(
     twice = {r.name for i, r in enumerate(found) if any(r.name == other.name for other in found[:i])}
     if twice:
         raise SemisegError(f"{path}: several recordings are called {sorted(twice)[0]}")
+    if rate is not None and all(r.rate is not None and abs(r.rate / rate - 1) > CLOSE for r in found):
+        raise SemisegError(f"{path}: has a rate of its own, {found[0].rate:g} samples a second: leave --rate out")
     strips = tuple(strip(recording, rate, path) for recording in found)
     first = strips[0]
     return Source(str(path), first.channels, strips, rate=first.rate)
@@ -70,6 +73,9 @@ def read(path: Path, dataset: str | None) -> list[Recording]:
     for recording in found:
         if recording.length == 0:
             raise SemisegError(f"{path}: {recording.name}: the recording is empty")
+        if len(recording.channels) > recording.length:
+            size = f"{len(recording.channels)} channels of {recording.length} samples"
+            raise SemisegError(f"{path}: {recording.name}: {size}: expected a row a sample: turn it over")
     return found
 
 
