@@ -134,8 +134,8 @@ class Block(nn.Module):
             return self.out.added(self.drop(gate.sigmoid_() * value), x)
         taps = self.into.taps(x.shape[-1])
         both = self.into.inside(self.norm.between_margins(x, taps * self.into.dilation[0]), taps)
-        value, gate = both.movedim(1, -1).chunk(2, -1)  # one convolution is quicker than two there
-        return self.out.added(gate.contiguous().sigmoid_().mul_(value).movedim(-1, 1), x)
+        gated = glu(both.movedim(1, -1), -1)  # one convolution is quicker than two there
+        return self.out.added(gated.movedim(-1, 1), x)
 
 
 class Exchange(nn.Module):

@@ -126,8 +126,8 @@ def cross_validated(
         unseen: dict[str, Any] = {}
         for i, task in enumerate(tasks, 1):
             unseen |= task.calls(model_of(i))
-        task = Whole(found, plan, unseen)
-        return go_on(task, output, "all, with the figures of the folds", {**about, "folds": folds})
+        every = Whole(found, plan, unseen)
+        return go_on(every, output, "all, with the figures of the folds", {**about, "folds": folds})
 
 
 def check_same(path: Path, own: dict[str, Any], about: dict[str, Any]) -> None:
