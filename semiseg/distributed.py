@@ -30,7 +30,7 @@ def joined(name: str) -> Iterator[torch.device]:
 
 def rank() -> int:
     """Return this process's number in its group; 0 without one."""
-    return dist.get_rank() if dist.is_initialized() else 0
+    return 0 if is_alone() else dist.get_rank()
 
 
 def is_alone() -> bool:
@@ -40,7 +40,7 @@ def is_alone() -> bool:
 
 def share_gradients(model: nn.Module) -> None:
     """Replace gradients by their mean over all processes; one piece, since every message takes its time."""
-    if not dist.is_initialized():
+    if is_alone():
         return
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     flat = torch.cat([g.reshape(-1).double() for g in gradients])

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import SemisegError
+from .errors import SemisegError, show_names
 from .formats.labels import SILENT, read_segments
 from .formats.recordings import open_recordings
 from .gene_model import LawConfig
@@ -22,7 +22,6 @@ from .training import UNKNOWN
 
 FEW = 20  # lengths too few to say anything about a law
 NARROWEST = 0.1  # spread of the log of durations, at least
-NAMED = 3  # that a message lists
 
 
 class Annotated(NamedTuple):
@@ -44,13 +43,18 @@ class Corpus(NamedTuple):
     truth: dict[str, list[Segment]]  # of what is set aside
     notes: list[str]
 
+    @property
+    def aside(self) -> list[str]:
+        """Names of the recordings that are set aside."""
+        return sorted({lead.record for lead in self.validation})
+
 
 def set_aside(found: Annotated, validation: Sequence[str] = ()) -> Corpus:
     """Return what there is with the records named for validation set aside, or with a few."""
     aside = set(validation or found.records[:: max(2, min(8, len(found.records)))])
     if aside - set(found.records):
-        unknown = some(sorted(aside - set(found.records)))
-        raise SemisegError(f"--val: no recording named {unknown}; there are {some(found.records)}")
+        unknown = show_names(sorted(aside - set(found.records)))
+        raise SemisegError(f"--val: no recording named {unknown}; there are {show_names(found.records)}")
     corpus = apart(found, aside)
     if not corpus.training:
         raise SemisegError("--val: no labels outside of the recordings to validate on")
@@ -86,7 +90,7 @@ def read(recordings: Path, labels: Path, rate: float | None = None) -> Annotated
     strips = {strip.name: (record, strip) for record in source.strips for strip in alone(one(source, record))}
     unknown = [name for name in annotated if name not in strips]
     if unknown:
-        raise SemisegError(f"{labels}: {some(unknown)}: no such recording; there are {some(list(strips))}")
+        raise SemisegError(f"{labels}: {show_names(unknown)}: no such recording; there are {show_names(strips)}")
     names = tuple(sorted({s.name for found in annotated.values() for s in found} - {SILENT}))
     if not names:
         raise SemisegError(f"{labels}: no labels")
@@ -107,9 +111,14 @@ def read(recordings: Path, labels: Path, rate: float | None = None) -> Annotated
     return Annotated(grammar_of(names), leads, truth, [strip.name for strip in source.strips], notes)
 
 
-def some(names: Sequence[str]) -> str:
-    """Return the first names of a list."""
-    return ", ".join([*names[:NAMED], *(["..."] if len(names) > NAMED else [])])
+def labelled(names: Sequence[str], leads: Sequence[Lead]) -> str:
+    """Return how much is known about the names in channels."""
+    return f"{', '.join(names)}: {counted(leads)} channels"
+
+
+def counted(leads: Sequence[Lead]) -> str:
+    """Return how many labels there are in how many channels."""
+    return f"{sum(int((lead.rows[:, 2] != UNKNOWN).sum()) for lead in leads)} in {len(leads)}"
 
 
 def check_rates(leads: Sequence[Lead], option: str, instead: str) -> None:

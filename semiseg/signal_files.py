@@ -12,9 +12,9 @@ from .formats.places import check_file
 from .interruption import check_fresh
 from .provenance import provenance
 from .recipe import SignalPlan
-from .signal_corpus import read, set_aside
+from .signal_corpus import counted, labelled, read, set_aside
 from .signal_folds import check_folds, cross_validated
-from .signal_trainer import Signals, counted, labelled, learnt
+from .signal_trainer import Signals, learnt
 from .trainer import Progress
 
 

@@ -22,9 +22,9 @@ from .interruption import check_fresh, resumable
 from .intervals import Calls
 from .recipe import SignalPlan
 from .segmenter import Segmenter
-from .signal_corpus import Annotated, dealt, whole
+from .signal_corpus import Annotated, dealt, labelled, whole
 from .signal_model import SignalNet
-from .signal_trainer import Signals, labelled, learnt
+from .signal_trainer import Signals, learnt
 from .trainer import Progress
 
 SAME = ("sha256", "recipe", "seed", "validated_on")  # of a fold's model: what tells that it belongs to a run
@@ -35,7 +35,9 @@ class Fold(Signals):
 
     def validate(self, model: SignalNet, device: torch.device | str, most: int) -> dict[str, float]:
         """Return the figures of what it calls, as it counts in the end."""
-        return self.judged(self.calls(self.plain(model, {})))
+        found = self.judged(self.calls(self.plain(model, {})))
+        model.train()
+        return found
 
     def finish(
         self, output: Path, model: SignalNet, about: dict[str, Any], device: torch.device | str
@@ -117,14 +119,14 @@ def cross_validated(
         if not path.exists():
             go_on(task, path, f"fold {i} of {folds}", about)
         model = segmenter.load(path)
-        check_same(path, model.about, {**about, "validated_on": task.validated_on})
+        check_same(path, model.about, {**about, "validated_on": task.corpus.aside})
         return model
 
     with resumable(lambda: is_begun(folder)):
         if fold is not None:
             return model_of(fold).about
         unseen: dict[str, Any] = {}
-        for i, task in enumerate(tasks, 1):
+        for i, task in enumerate(tasks, 1):  # from their files, whether trained now or before: the same calls
             unseen |= task.calls(model_of(i))
         every = Whole(found, plan, unseen)
         return go_on(every, output, "all, with the figures of the folds", {**about, "folds": folds})

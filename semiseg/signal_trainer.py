@@ -1,7 +1,7 @@
 """What a model of signals learns, and how it is judged and calibrated on what it has not seen."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -40,11 +40,6 @@ class Signals:
     def __init__(self, corpus: Corpus, plan: SignalPlan):
         """Make one; tolerances in seconds, or in samples where recordings have no rate."""
         self.corpus, self.plan, self.rate = corpus, plan, plan.rate or None
-
-    @property
-    def validated_on(self) -> list[str]:
-        """Names of the recordings that judge."""
-        return sorted({lead.record for lead in self.corpus.validation})
 
     def draw(self, recipe: Recipe, step: int, rank: int) -> Batch:
         """Return the windows of a step."""
@@ -175,7 +170,7 @@ def learnt(
     config = SignalConfig(names, task.rate, plan.shape, laws(corpus, task.rate, plan.longest), colours)
     shares = changes(corpus.grammar, [known for lead in corpus.training for known in stretches(lead.rows)])
     model = SignalNet(config, torch.from_numpy(shares))
-    about = {**about, "validated_on": task.validated_on}
+    about = {**about, "validated_on": corpus.aside}
     return train(
         task, model, plan.training, output, about,
         schedule=plan.schedule, device=device, resume=resume, report=report,
@@ -185,13 +180,3 @@ def learnt(
 def stretches(rows: NDArray) -> list[NDArray]:
     """Return the rows between those about which nothing is known."""
     return np.split(rows, np.flatnonzero(rows[:, 2] == UNKNOWN) + 1) if len(rows) else []
-
-
-def labelled(names: Sequence[str], leads: Sequence[Lead]) -> str:
-    """Return how much is known about the names in channels."""
-    return f"{', '.join(names)}: {counted(leads)} channels"
-
-
-def counted(leads: Sequence[Lead]) -> str:
-    """Return how many labels there are in how many channels."""
-    return f"{sum(int((lead.rows[:, 2] != UNKNOWN).sum()) for lead in leads)} in {len(leads)}"

@@ -92,8 +92,7 @@ def unseen(folder: Path, folds: Path, channels: list[str]) -> Judged:
     models = [segmenter.load(folds / f"{i + 1}.safetensors") for i in range(len(list(folds.glob("*.safetensors"))))]
     splits = dealt(read(folder / "recordings.h5", folder / "labels.bed"), len(models))
     for model, corpus in zip(models, splits, strict=True):
-        aside = sorted({lead.record for lead in corpus.validation})
-        assert model.about["validated_on"] == aside, f"{folds}: of other recordings"
+        assert model.about["validated_on"] == corpus.aside, f"{folds}: of other recordings"
     return [
         (model, lead, corpus.truth[lead.name])
         for model, corpus in zip(models, splits, strict=True)
